@@ -1,0 +1,1 @@
+"""Measure expression leakage in language models: one package, one room a stage."""

@@ -1,0 +1,296 @@
+"""The schema of every table that passes between stages, and how it is read and written.
+
+A table is one Parquet file (zstd). Its schema is an Arrow schema: column, type, nullability and,
+as field metadata, the unit. Rows are unique in the table's key and sorted by it, so that equal
+content means equal bytes. Files are written aside and renamed: a half-written table never
+stands under its own name.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expression_leakage.errors import InputError
+
+CONDITIONS = ("control", "negative", "placebo", "plain", "positive")
+POLARITIES = {"negative": -1, "positive": 1}
+
+
+def _field(name: str, kind: pa.DataType, doc: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
+
+
+_S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table must look like: its name, its columns and the columns that identify a row."""
+
+    name: str
+    fields: tuple[pa.Field, ...]
+    key: tuple[str, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, without run metadata."""
+        return pa.schema(self.fields)
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return [f.name for f in self.fields]
+
+
+_ITEM = (
+    _field("item_id", _S, "content hash of the stem and its injections"),
+    _field("source", _S, "curated | webtext | grammar"),
+    _field("topic", _S, "what the stem is about"),
+    _field("relevance", _S, "irrelevant: no mood should colour it; relevant: a positive control"),
+    _field("stem", _S, "the neutral text to be continued"),
+    _field("condition", _S, "control | positive | negative | placebo | plain"),
+    _field("injection", _S, "the incidental expression before the stem; empty when plain"),
+)
+
+ITEMS = Table(
+    "items",
+    (
+        *_ITEM,
+        _field("form", _S, "form of the injection, the same in all arms of an item"),
+        _field("n_words", _I, "length of the injection [words]"),
+        _field("valence", _F, "declared valence of the injection [−1, 1]"),
+        _field("origin", _S, "where the stem comes from: file and row, or url and offset"),
+    ),
+    ("item_id", "condition"),
+)
+
+PROMPTS = Table(
+    "prompts",
+    (
+        _field("prompt_id", _S, "content hash of everything below"),
+        *_ITEM,
+        _field("mitigation", _S, "prompt wrapper; none is the baseline"),
+        _field("system", _S, "system message, if the wrapper has one", nullable=True),
+        _field("user", _S, "user message, or the whole text for a plain model"),
+    ),
+    ("prompt_id",),
+)
+
+_SAMPLE = (
+    _field("model", _S, "name of the model's entry"),
+    _field("family", _S, "model family"),
+    _field("n_parameters", _I, "parameters, counted in the loaded model"),
+    _field("sample", _I, "index of the sample of its prompt, from 0"),
+)
+
+GENERATIONS = Table(
+    "generations",
+    (
+        *PROMPTS.fields,
+        *_SAMPLE,
+        _field("text", _S, "the continuation, prompt stripped"),
+        _field("n_tokens", _I, "length of the continuation [tokens]"),
+        _field("finish_reason", _S, "stop: the model ended; length: the limit did"),
+    ),
+    ("model", "prompt_id", "sample"),
+)
+
+_SCORED = (
+    *_SAMPLE,
+    *(f for f in PROMPTS.fields if f.name not in {"stem", "injection", "system", "user"}),
+)
+
+SCORES = Table(
+    "scores",
+    (
+        *_SCORED,
+        _field("scorer", _S, "name of the scorer"),
+        _field("sentiment", _F, "sentiment of the continuation [−1, 1]; null if unscorable", True),
+    ),
+    ("scorer", "model", "prompt_id", "sample"),
+)
+
+MEASURES = Table(
+    "measures",
+    (
+        *_SCORED,
+        _field("n_words", _I, "length of the continuation [words]"),
+        _field("is_empty", _B, "no word in the continuation"),
+        _field("is_repetitive", _B, "most of its word trigrams are repeats"),
+        _field("copies_injection", _B, "repeats the injection's content words in order"),
+        _field("identical_to_control", _B, "equals the control continuation of the same sample"),
+        _field("relatedness_stem", _F, "cosine of continuation and stem [−1, 1]"),
+        _field("relatedness_injection", _F, "cosine of continuation and injection [−1, 1]"),
+    ),
+    ("model", "prompt_id", "sample"),
+)
+
+TASK_KEY = Table(
+    "task_key",
+    (
+        _field("task_id", _S, "opaque key of an annotation task"),
+        _field("model", _S, "name of the model's entry"),
+        _field("prompt_id", _S, "prompt of the continuation to be rated"),
+        _field("sample", _I, "index of the sample"),
+        _field("item_id", _S, "item of the prompt"),
+        _field("condition", _S, "condition of the prompt"),
+        _field("mitigation", _S, "mitigation of the prompt"),
+    ),
+    ("task_id",),
+)
+
+LABELS = Table(
+    "labels",
+    (
+        *TASK_KEY.fields,
+        _field("annotator", _S, "keyed hash of the annotator"),
+        _field("sentiment", _F, "rating / 3 [−1, 1]"),
+        _field("explained", _S, "is the sentiment explained by the stem: yes | no | can't tell"),
+        _field("seconds", _F, "time spent on the task [s]", nullable=True),
+        _field("source_file", _S, "file the label came from"),
+        _field("source_row", _I, "its row or task number in that file, from 1"),
+    ),
+    ("task_id", "annotator"),
+)
+
+ESTIMATES = Table(
+    "estimates",
+    (
+        _field("estimand", _S, "metric or contrast: elr, ecr, shift, placebo_elr, …"),
+        _field("scorer", _S, "scorer whose sentiment was used; empty for text measures"),
+        _field("family", _S, "model family"),
+        _field("model", _S, "model, or 'all' for a mean over the family's models"),
+        _field("n_parameters", _I, "parameters of the model; 0 for 'all'"),
+        _field("source", _S, "source of the items, or 'all'"),
+        _field("relevance", _S, "irrelevant | relevant"),
+        _field("mitigation", _S, "prompt wrapper"),
+        _field("polarity", _S, "negative | positive | both"),
+        _field("estimate", _F, "in the estimand's unit", nullable=True),
+        _field("se", _F, "item-clustered standard error", nullable=True),
+        _field("low", _F, "lower bound of the 95 % interval", nullable=True),
+        _field("high", _F, "upper bound of the 95 % interval", nullable=True),
+        _field("n_items", _I, "items in the estimate"),
+        _field("n_samples", _I, "continuations in the estimate"),
+        _field("n_excluded", _I, "items left out because a cell of theirs was empty"),
+    ),
+    (
+        "estimand", "scorer", "family", "model", "source", "relevance", "mitigation", "polarity",
+    ),
+)  # fmt: skip
+
+
+def content_hash(*parts: str, length: int = 12) -> str:
+    """Hex digest that depends on the parts and on where one ends and the next begins.
+
+    Examples
+    --------
+    >>> content_hash("ab", "c") == content_hash("a", "bc")
+    False
+    """
+    payload = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(payload.encode()).hexdigest()[:length]
+
+
+def check(frame: pd.DataFrame, table: Table, where: object) -> pa.Table:
+    """Cast a frame to a table's schema, sorted by its key.
+
+    Raises
+    ------
+    InputError
+        A column is missing, unknown or of the wrong type, a required value is null, or two rows
+        share a key.
+    """
+    remedy = f"the {table.name} table has columns {', '.join(table.columns)}"
+    missing = [c for c in table.columns if c not in frame.columns]
+    unknown = [c for c in frame.columns if c not in table.columns]
+    if missing or unknown:
+        raise InputError(where, f"missing columns {missing}, unknown columns {unknown}", remedy)
+    frame = frame.sort_values(list(table.key), kind="stable")
+    repeated = frame.duplicated(list(table.key))
+    if repeated.any():
+        key = dict(zip(table.key, frame.loc[repeated, list(table.key)].iloc[0], strict=True))
+        raise InputError(where, f"{repeated.sum()} rows repeat a key, first {key}", "drop them")
+    try:
+        arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(where, f"wrong type: {error}", remedy) from error
+    for field, column in zip(table.fields, arrow.columns, strict=True):
+        if column.null_count and not field.nullable:
+            raise InputError(where, f"{column.null_count} nulls in {field.name!r}", "fill them in")
+    return arrow.replace_schema_metadata(None)
+
+
+def write_table(
+    frame: pd.DataFrame, table: Table, path: str | Path, meta: dict | None = None
+) -> None:
+    """Check a frame and write it as Parquet, aside first, then renamed.
+
+    Parameters
+    ----------
+    frame
+        Rows in any order; the key orders them.
+    meta
+        JSON-serialisable facts about the run, kept in the file's metadata; see `read_meta`.
+
+    Raises
+    ------
+    InputError
+        The frame does not fit the schema; see `check`.
+    """
+    path = Path(path)
+    arrow = check(frame, table, path)
+    extra = {"run": json.dumps(meta or {}, sort_keys=True)}
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(arrow.replace_schema_metadata(extra), part, compression="zstd")
+    part.replace(path)
+
+
+def read_table(paths: str | Path | Iterable[str | Path], table: Table) -> pd.DataFrame:
+    """Read one or more files of a table into one frame, checked against its schema.
+
+    Raises
+    ------
+    InputError
+        A file is missing, is not Parquet, does not fit the schema, or repeats another's rows.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    frames = []
+    for path in paths:
+        try:
+            frames.append(pq.read_table(path).to_pandas())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(path, f"cannot be read: {error}", "delete it and run again") from error
+        check(frames[-1], table, path)
+    if not frames:
+        raise InputError(f"{table.name} table", "no files", "give at least one")
+    frame = pd.concat(frames, ignore_index=True)
+    if len(frames) > 1 and frame.duplicated(list(table.key)).any():
+        raise InputError(paths[0], "repeats rows of another file", "keep one of the files")
+    return frame
+
+
+def read_meta(path: str | Path) -> dict:
+    """Facts about the run that wrote a table."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(b"run", b"{}"))
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file (UTF-8, LF) aside first, then rename it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write JSON with sorted keys, aside first, then rename it."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
