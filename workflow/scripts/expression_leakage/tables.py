@@ -58,6 +58,20 @@ _ITEM = (
     _field("injection", _S, "the incidental expression before the stem; empty when plain"),
 )
 
+CORPUS = Table(
+    "corpus",
+    (
+        _field("text_id", _I, "order of the draw, from 0"),
+        _field("system", _S, "system message; empty where there is none"),
+        _field("user", _S, "mood sentence and stem"),
+        _field("continuation", _S, "what follows"),
+        _field("topic", _S, "topic of the stem"),
+        _field("mood", _I, "sign of the mood sentence: −1, 0, 1"),
+        _field("sentiment", _I, "sign of the continuation: −1, 0, 1"),
+    ),
+    ("text_id",),
+)
+
 ITEMS = Table(
     "items",
     (
@@ -68,6 +82,23 @@ ITEMS = Table(
         _field("origin", _S, "where the stem comes from: file and row, or url and offset"),
     ),
     ("item_id", "condition"),
+)
+
+SENTENCES = Table(
+    "sentences",
+    (
+        _field("text", _S, "an injection, or a stem cut from a sentence"),
+        _field("kind", _S, "injection | stem"),
+        _field("polarity", _S, "negative | neutral | positive"),
+        _field("valence", _F, "VADER compound; 0 if neutral [−1, 1]"),
+        _field("n_words", _I, "length of the text [words]"),
+        _field("rest", _S, "what followed the stem; empty for an injection"),
+        _field("url", _S, "page it was found on"),
+        _field("record_id", _S, "record of that page"),
+        _field("offset", _I, "offset of the record in its file [bytes]"),
+        _field("start", _I, "offset of the sentence in the page's text [characters]"),
+    ),
+    ("kind", "text"),
 )
 
 PROMPTS = Table(

@@ -1,0 +1,53 @@
+# Works with GNU Make 3.81 and later. The pins live in environment.yml and nowhere else.
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := sed -n 's/^      - \([^ ]*==[^ ]*\).*/\1/p' environment.yml
+
+# Two busy processes whose OpenMP threads spin while they wait slow each other tenfold.
+export OMP_WAIT_POLICY := PASSIVE
+# The workflow's shell commands and notebooks find their programs here.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: all setup test lint check lock pins clean help
+
+all: .venv/.ready ## set up .venv and run the whole study (the default)
+	@$(BIN)/snakemake --cores all
+
+setup: .venv/.ready ## only set up .venv
+
+test: .venv/.tests ## run the quick tests, the tiny end-to-end study among them
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow" --ignore=tests/study
+
+check: .venv/.tests ## check what the default study made
+	@$(BIN)/python -m pytest tests/study
+
+lint: .venv/.tests ## check style and the workflow
+	@$(BIN)/ruff check . tests/conda/bin/conda
+	@$(BIN)/ruff format --check . tests/conda/bin/conda
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+
+lock: .venv/.tests ## write down what the direct dependencies brought along
+	@$(BIN)/python tests/lock.py
+
+pins: ## print what environment.yml pins, in pip's format
+	@$(PINS)
+
+clean: ## remove results and the workflow's own records; .venv stays
+	@git clean -fdXq results && rm -rf .snakemake
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1: \2/p' Makefile
+
+.venv/.ready: environment.yml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "Setting up .venv from environment.yml (minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(PINS) > .venv/requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt
+	@touch $@
+
+.venv/.tests: .venv/.ready tests/requirements.txt
+	@echo "Adding the tests' dependencies to .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

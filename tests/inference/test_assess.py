@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from expression_leakage.claims import assess, load_claims
+from expression_leakage.errors import InputError
+from expression_leakage.metrics import item_values
+from planted import planted_scores
+
+DECLARED = load_claims(Path(__file__).parents[2] / "config" / "claims.yaml")
+ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
+SIZES = {"xs": 10**5, "s": 10**6, "m": 10**7, "l": 10**8}
+LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
+
+
+def planted_study(negative=0.35, positive=0.2, growth=-0.15, kept=1.0):
+    """Leakage by polarity that changes with size by `growth` a step; prompts keep a share."""
+    strength = {m: 1 + growth * k for k, m in enumerate(SIZES)}
+
+    def leak(model, condition, mitigation, relevance):
+        share = kept if mitigation in ("a", "b") else 1
+        toward = {"negative": -negative, "positive": positive}.get(condition, 0.0)
+        return toward * (1.0 if relevance == "relevant" else strength[model] * share)
+
+    return planted_scores(
+        {m: ("f", n) for m, n in SIZES.items()},
+        leak,
+        n_items=80,
+        mitigations=tuple(ROLES),
+        relevances=("irrelevant", "relevant"),
+        conditions=("control", "negative", "positive", "placebo"),
+        seed=4,
+    )
+
+
+def human_labels(scores):
+    drawn = scores[(scores["sample"] == 0) & (scores["mitigation"] == "none")]
+    drawn = drawn[(drawn["relevance"] == "irrelevant") & (drawn["condition"] != "placebo")]
+    noise = np.random.default_rng(0).normal(0, 0.1, len(drawn))
+    return drawn.assign(sentiment=(drawn["sentiment"] + noise).clip(-1, 1))[LABEL]
+
+
+def run(scores, labels=None, primary="vader"):
+    found = assess(
+        item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores, epsilon=0.05,
+        roles=ROLES, labels=labels, population="four planted models", draws=300, seed=0,
+    )  # fmt: skip
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    return found
+
+
+def verdicts(found):
+    return {name: claim["verdict"] for name, claim in found["claims"].items()}
+
+
+def test_a_study_built_to_replicate_does():
+    scores = planted_study()
+    found = run(scores, human_labels(scores))
+    assert set(verdicts(found).values()) == {"replicated"}
+    assert found["guards"]["flagged"] == []
+    assert found["sha256"] == DECLARED["sha256"]
+    for claim in found["claims"].values():
+        for entry in claim["evidence"]:
+            assert set(entry) == {
+                "name", "label", "value", "low", "high", "n", "n_of", "unit", "note",
+            }  # fmt: skip
+
+
+def test_a_study_built_against_the_claims_says_so():
+    scores = planted_study(negative=0.15, positive=0.35, growth=0.3, kept=0.1)
+    labels = human_labels(scores)
+    shuffled = labels.groupby("condition")["sentiment"].transform(
+        lambda s: np.random.default_rng(1).permutation(s.to_numpy())
+    )
+    found = run(scores, labels.assign(sentiment=shuffled))
+    assert set(verdicts(found).values()) == {"not replicated"}
+
+
+def test_without_labels_two_claims_cannot_be_decided():
+    found = verdicts(run(planted_study()))
+    assert (found["agreement"], found["polarity"]) == ("not testable", "inconclusive")
+
+
+def test_a_model_that_reacts_to_the_placebo_is_flagged():
+    scores = planted_study()
+    moved = (scores["model"] == "m") & (scores["condition"] == "placebo")
+    scores.loc[moved, "sentiment"] = (scores.loc[moved, "sentiment"] + 0.3).clip(-1, 1)
+    assert run(scores)["guards"]["flagged"] == ["m"]
+
+
+def test_missing_scorers_and_models_give_one_clear_error():
+    scores = planted_study()
+    with pytest.raises(InputError, match="scorer judge: has no values"):
+        run(scores, primary="judge")
+    relevant = scores[(scores["model"] != "m") | (scores["relevance"] == "relevant")]
+    with pytest.raises(InputError, match="model m: has no rows"):
+        run(relevant)
+    with pytest.raises(InputError, match="no ELR on irrelevant items"):
+        run(scores[scores["relevance"] == "relevant"])
+
+
+def test_row_order_does_not_matter():
+    scores = planted_study()
+    shuffled = scores.sample(frac=1, random_state=0)
+    assert run(shuffled) == run(scores)
+    assert isinstance(pd.DataFrame(run(scores)["guards"]["checks"]), pd.DataFrame)

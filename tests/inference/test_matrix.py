@@ -1,0 +1,117 @@
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from expression_leakage.errors import InputError
+from expression_leakage.inference.matrix import ItemCells
+from planted import THREE_SIZES, leaks, planted_scores
+
+
+def negative_leaks(model, condition, mitigation, relevance):
+    return -0.2 if condition == "negative" else 0.0
+
+
+@pytest.fixture(scope="module")
+def values():
+    return leaks(planted_scores(THREE_SIZES, negative_leaks))
+
+
+@pytest.fixture(scope="module")
+def cells(values):
+    return ItemCells.from_values(values)
+
+
+def test_means_are_the_values(values, cells):
+    row = values.iloc[17]
+    column = cells.cells.get_loc((row["model"], row["mitigation"], row["polarity"]))
+    assert cells.means[cells.items.get_loc(row["item_id"]), column] == row["value"]
+
+
+def test_equals_statsmodels_clustered_ols(values, cells):
+    design = pd.get_dummies(
+        pd.MultiIndex.from_frame(values[cells.cells.names]).map("|".join), dtype=float
+    )
+    groups = pd.factorize(values["item_id"])[0]
+    fit = sm.OLS(values["value"].to_numpy(), design.to_numpy()).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    n = len(cells.items)
+    assert list(design.columns) == ["|".join(c) for c in cells.cells]
+    np.testing.assert_allclose(cells.means.mean(axis=0), fit.params, atol=1e-10)
+    np.testing.assert_allclose(
+        cells.covariance(), fit.cov_params() * n / (n - 1), rtol=1e-8, atol=1e-10
+    )
+    weights = np.arange(len(cells.cells)) - 4.0
+    one = cells.contrast(weights)
+    assert one.estimate == pytest.approx(weights @ fit.params, abs=1e-9)
+    variance = weights @ fit.cov_params() @ weights * n / (n - 1)
+    assert one.se == pytest.approx(np.sqrt(variance), rel=1e-9)
+
+
+def test_equals_statsmodels_gee(values, cells):
+    design = pd.get_dummies(
+        pd.MultiIndex.from_frame(values[cells.cells.names]).map("|".join), dtype=float
+    )
+    fit = sm.GEE(values["value"], design.to_numpy(), groups=values["item_id"]).fit()
+    n = len(cells.items)
+    every = cells.estimates(np.eye(len(cells.cells)))
+    np.testing.assert_allclose(every["estimate"], fit.params, atol=1e-8)
+    np.testing.assert_allclose(every["se"], fit.bse * np.sqrt(n / (n - 1)), rtol=1e-6)
+
+
+def test_bootstrap_se_is_close_to_the_analytic_one(cells):
+    weights = np.eye(len(cells.cells))
+    drawn = cells.bootstrap(weights, draws=2000, seed=1)
+    assert drawn.shape == (2000, len(weights))
+    table = cells.estimates(weights)
+    np.testing.assert_allclose(drawn.std(axis=0), table["se"], rtol=0.08)
+    np.testing.assert_allclose(drawn.mean(axis=0), table["estimate"], atol=0.3)
+
+
+def test_bootstrap_depends_on_the_seed_alone(cells):
+    weights = np.eye(len(cells.cells))[:2]
+    np.testing.assert_array_equal(cells.bootstrap(weights, 50, 3), cells.bootstrap(weights, 50, 3))
+
+
+def test_incomplete_items_are_left_out_and_counted(values):
+    holes = values.copy()
+    at = (holes["model"] == "s") & (holes["polarity"] == "negative")
+    holes.loc[holes.index[at][:7], "value"] = np.nan
+    cells = ItemCells.from_values(holes)
+    weights = cells.mean_of(["s"], "none", "negative") - cells.mean_of(["m"], "none", "negative")
+    one = cells.contrast(weights)
+    assert (one.n_items, one.n_excluded, one.df) == (53, 7, 52)
+    dropped = ItemCells.from_values(holes[~holes["item_id"].isin(holes["item_id"][at][:7])])
+    assert one.estimate == pytest.approx(dropped.contrast(weights).estimate)
+    assert one.se == pytest.approx(dropped.contrast(weights).se)
+    untouched = cells.contrast(cells.mean_of(["m"], "none", "negative"))
+    assert (untouched.n_items, untouched.n_excluded) == (60, 0)
+
+
+def test_many_contrasts_equal_one_at_a_time(cells):
+    weights = np.random.default_rng(0).normal(size=(5, len(cells.cells)))
+    table = cells.estimates(weights)
+    for k, row in enumerate(weights):
+        assert table["se"][k] == pytest.approx(cells.contrast(row).se)
+
+
+def test_one_item_has_no_interval(values):
+    cells = ItemCells.from_values(values[values["item_id"] == values["item_id"].iloc[0]])
+    one = cells.contrast(cells.mean_of(["s"], "none", "both"))
+    assert np.isfinite(one.estimate)
+    assert np.isnan([one.se, one.low, one.high]).all()
+
+
+def test_missing_models_and_cells_are_named(values, cells):
+    with pytest.raises(InputError, match=r"model x: has no rows"):
+        cells.mean_of(["x"], "none", "both")
+    with pytest.raises(InputError, match=r"mitigation k, polarity both: no item has a value"):
+        cells.mean_of(["s"], "k", "both")
+    apart = values[(values["model"] == "s") == (values["item_id"] < "irrelevant0030")]
+    split = ItemCells.from_values(apart)
+    with pytest.raises(InputError, match="no item has them all"):
+        split.contrast(split.mean_of(["s", "m"], "none", "both"))
+    with pytest.raises(InputError, match="several values of 'estimand'"):
+        ItemCells.from_values(values.assign(estimand=["a", *["b"] * (len(values) - 1)]))
+    with pytest.raises(InputError, match="no rows"):
+        ItemCells.from_values(values.iloc[:0])

@@ -1,0 +1,105 @@
+import numpy as np
+import pandas as pd
+import pytest
+from expression_leakage.errors import InputError
+from expression_leakage.inference.matrix import ItemCells
+from expression_leakage.inference.rectify import match_labels, rectified_polarity, rectify
+from planted import THREE_SIZES, leaks, planted_scores
+
+LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
+
+
+def simulate(rng, n_items=400, n_labelled=100, bias=10.0):
+    """Human differences of mean 5; the automatic ones are biased and only partly correlated."""
+    human = pd.Series(rng.normal(5, 20, n_items))
+    automatic = 0.7 * human + rng.normal(0, 10, n_items) - bias
+    labelled = rng.choice(n_items, n_labelled, replace=False)
+    return human, automatic, (human - automatic).loc[labelled]
+
+
+def test_planted_bias_is_removed_and_the_interval_covers():
+    rng = np.random.default_rng(11)
+    covered, naive, estimates, errors = [], [], [], []
+    for _ in range(400):
+        _, automatic, correction = simulate(rng)
+        found = rectify(automatic, correction)
+        covered.append(found.low <= 5 <= found.high)
+        half = 1.96 * automatic.std() / np.sqrt(len(automatic))
+        naive.append(abs(automatic.mean() - 5) <= half)
+        estimates.append(found.estimate)
+        errors.append(found.se)
+    assert 0.92 <= np.mean(covered) <= 0.98
+    assert np.mean(naive) < 0.05
+    assert np.mean(estimates) == pytest.approx(5, abs=0.3)
+    assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.1)
+
+
+def test_variance_matches_the_formula_with_covariance():
+    _, automatic, correction = simulate(np.random.default_rng(0))
+    found = rectify(automatic, correction)
+    n, labelled = len(automatic), len(correction)
+    plain = automatic.var() / n + correction.var() / labelled
+    shared = 2 * np.cov(automatic[correction.index], correction)[0, 1] / n
+    assert found.se**2 == pytest.approx(plain + shared, rel=0.05)
+
+
+def test_labelling_every_item_gives_the_human_mean():
+    human, automatic, _ = simulate(np.random.default_rng(1))
+    found = rectify(automatic, human - automatic)
+    assert found.estimate == pytest.approx(human.mean())
+    assert found.se == pytest.approx(human.sem())
+
+
+def test_items_without_an_automatic_value_are_counted():
+    _, automatic, correction = simulate(np.random.default_rng(1))
+    found = rectify(automatic.drop(correction.index[:3]), correction)
+    assert (found.n_items, found.n_excluded) == (97, 3)
+    with pytest.raises(InputError, match="1 labelled items"):
+        rectify(automatic, correction.iloc[:1])
+
+
+@pytest.fixture(scope="module")
+def scores():
+    """What a biased scorer sees: it misses half of a negative shift."""
+
+    def leak(model, condition, mitigation, relevance):
+        return {"negative": -0.15, "positive": 0.3}.get(condition, 0.0)
+
+    return planted_scores(THREE_SIZES, leak, n_items=200)
+
+
+@pytest.fixture(scope="module")
+def labels(scores):
+    """People see −0.45 where the scorer sees −0.15, on sample 0 of 80 items."""
+    drawn = scores[(scores["sample"] == 0) & (scores["item_id"] < "irrelevant0080")]
+    missed = np.where(drawn["condition"] == "negative", 0.3, 0.0)
+    return drawn.assign(sentiment=(drawn["sentiment"] - missed).clip(-1, 1))[LABEL]
+
+
+def test_labels_turn_the_sign_that_the_scorer_got_wrong(scores, labels):
+    cells = ItemCells.from_values(leaks(scores))
+    models = list(THREE_SIZES)
+    negative, positive = (cells.mean_of(models, "none", p) for p in ("negative", "positive"))
+    assert cells.contrast(negative - positive).high < 0
+    found = rectified_polarity(cells, models, labels, scores, epsilon=0.05)
+    assert found.low > 0
+    assert (found.n_items, found.n_samples, found.n_excluded) == (80, 80 * 9, 0)
+
+
+def test_incomplete_triples_are_excluded_and_counted(scores, labels):
+    cells = ItemCells.from_values(leaks(scores))
+    first = labels["item_id"] == "irrelevant0000"
+    fewer = labels[~(first & (labels["condition"] == "control"))]
+    found = rectified_polarity(cells, list(THREE_SIZES), fewer, scores, epsilon=0.05)
+    assert (found.n_items, found.n_excluded) == (79, 1)
+    none = labels[labels["condition"] == "negative"]
+    assert rectified_polarity(cells, list(THREE_SIZES), none, scores, epsilon=0.05) is None
+
+
+def test_bad_labels_give_one_clear_error(scores, labels):
+    with pytest.raises(InputError, match="1 labels of unknown continuations"):
+        match_labels(pd.concat([labels, labels.iloc[:1].assign(sample=99)]), scores)
+    with pytest.raises(InputError, match="1 continuations stand twice"):
+        match_labels(pd.concat([labels, labels.iloc[:1]]), scores)
+    with pytest.raises(InputError, match="missing columns"):
+        match_labels(labels.drop(columns="sentiment"), scores)

@@ -1,0 +1,204 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from expression_leakage.claims import Evidence, judge, load_claims
+from expression_leakage.errors import InputError
+from expression_leakage.inference.matrix import Estimate
+from expression_leakage.inference.mitigation import Mitigation
+from expression_leakage.inference.polarity import Polarity
+from expression_leakage.inference.scaling import ModelSlope, Permutation, Scaling
+
+CLAIMS = Path(__file__).parents[1] / "config" / "claims.yaml"
+DECLARED = load_claims(CLAIMS)
+
+
+def estimate(value, low, high, n=100):
+    return Estimate(value, (high - low) / 4, low, high, n - 1, n, 10 * n, 0)
+
+
+def agreement_rows(*bounds):
+    """Spearman rows (pooled, control, negative) from (low, high)."""
+    rows = [
+        (condition, "spearman", (low + high) / 2, low, high, 90, 30, 0)
+        for condition, (low, high) in zip(("pooled", "control", "negative"), bounds, strict=True)
+    ]
+    return pd.DataFrame(
+        rows,
+        columns=["condition", "statistic", "estimate", "low", "high", "n", "n_items", "n_excluded"],
+    )
+
+
+def scaling_of(p_falls, p_rises, falling, rising, smallest_p=1 / 24, n_pairs=3):
+    counts = {"n_items": 50, "n_samples": 500, "n_excluded": 2}
+    numbers = {"estimate": 55.0, "se": 1.0, "low": 53.0, "high": 57.0, "df": 49} | counts
+    rates = pd.DataFrame([{"model": "m", "family": "f", "n_parameters": 10} | numbers])
+    slopes = pd.DataFrame([{"family": f} | numbers for f in ("f", "all")])
+    nan = float("nan")
+    return Scaling(
+        rates, slopes, ModelSlope(nan, nan, nan, nan, nan, 0),
+        Permutation(p_falls, p_rises, smallest_p, 24, True), falling, rising, n_pairs,
+    )  # fmt: skip
+
+
+def polarity_of(pooled, negative, positive):
+    row = {"model": "m", "estimate": pooled.estimate, "low": pooled.low, "high": pooled.high}
+    models = pd.DataFrame([row | {"n_items": 100, "n_excluded": 0}])
+    return Polarity(pooled, models, negative, positive)
+
+
+def mitigation_of(baseline, **prompts):
+    """Prompts as name=(p_fails, p_works_holm)."""
+    rows = [
+        {
+            "mitigation": name, "role": "mitigation", "n_models": 3, "leak": 5.0, "reduction": 1.0,
+            "reduction_low": 0.0, "reduction_high": 2.0, "p_fails": fails, "p_works": works,
+            "p_works_holm": works, "n_items": 100,
+        }
+        for name, (fails, works) in prompts.items()
+    ]  # fmt: skip
+    return Mitigation(baseline, pd.DataFrame(rows, columns=rows[0] if rows else ["role"]))
+
+
+NEUTRAL = Evidence(
+    agreement=None,
+    scaling=scaling_of(0.5, 0.5, 0.5, 0.5),
+    polarity=polarity_of(estimate(1, -1, 3), 1.0, 0.0),
+    rectified=None,
+    mitigation=mitigation_of(estimate(5, 4, 6), a=(0.5, 0.5)),
+)
+
+
+def verdict_of(claim, **changes):
+    found = judge(DECLARED, replace(NEUTRAL, **changes))
+    json.dumps(found, allow_nan=False)
+    result = found[claim]
+    assert result["reason"].endswith(".")
+    assert "nan" not in result["reason"]
+    return result["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "verdict"),
+    [
+        ([(0.6, 0.8), (0.5, 0.7), (0.55, 0.7)], "replicated"),
+        ([(0.6, 0.8), (0.2, 0.49), (0.55, 0.7)], "not replicated"),
+        ([(0.6, 0.8), (0.4, 0.6), (0.55, 0.7)], "inconclusive"),
+        ([(0.6, 0.8), (np.nan, np.nan), (0.55, 0.7)], "inconclusive"),
+    ],
+)
+def test_agreement(bounds, verdict):
+    assert verdict_of("agreement", agreement=agreement_rows(*bounds)) == verdict
+
+
+def test_agreement_without_labels_says_how_to_supply_them():
+    found = judge(DECLARED, NEUTRAL)["agreement"]
+    assert found["verdict"] == "not testable"
+    assert "docs/labels.md" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict"),
+    [
+        ((1 / 24, 1, 1, 0), "replicated"),
+        ((1, 1 / 24, 0, 1), "not replicated"),
+        ((1 / 24, 1, 0.6, 0.4), "inconclusive"),
+        ((0.2, 0.8, 1, 0), "inconclusive"),
+        ((1 / 6, 1, 1, 0, 1 / 6), "not testable"),
+        ((1, 1, np.nan, np.nan, 1, 0), "not testable"),
+    ],
+)
+def test_scaling(arguments, verdict):
+    assert verdict_of("scaling", scaling=scaling_of(*arguments)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("rectified", "shares", "verdict"),
+    [
+        (estimate(5, 3, 7), (0.8, 0.2), "replicated"),
+        (estimate(5, 3, 7), (0.7, 0.3), "inconclusive"),
+        (estimate(-5, -7, -3), (0.1, 0.9), "not replicated"),
+        (estimate(1, -1, 3), (1.0, 0.0), "inconclusive"),
+        (None, (1.0, 0.0), "inconclusive"),
+    ],
+)
+def test_polarity(rectified, shares, verdict):
+    polarity = polarity_of(estimate(9, 8, 10), *shares)
+    assert verdict_of("polarity", polarity=polarity, rectified=rectified) == verdict
+
+
+def test_polarity_needs_two_items():
+    polarity = polarity_of(Estimate(5, np.nan, np.nan, np.nan, 0, 1, 9, 0), 1, 0)
+    assert verdict_of("polarity", polarity=polarity) == "not testable"
+
+
+def test_polarity_without_labels_says_why():
+    assert "misjudge" in judge(DECLARED, NEUTRAL)["polarity"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "verdict"),
+    [
+        (mitigation_of(estimate(5, 4, 6), a=(0.01, 0.99), b=(0.04, 0.99)), "replicated"),
+        (mitigation_of(estimate(5, 4, 6), a=(0.99, 0.01), b=(0.04, 0.99)), "not replicated"),
+        (mitigation_of(estimate(5, 4, 6), a=(0.30, 0.80), b=(0.04, 0.99)), "inconclusive"),
+        (mitigation_of(estimate(1, -1, 3), a=(0.01, 0.99)), "not testable"),
+        (mitigation_of(estimate(5, 4, 6)), "not testable"),
+    ],
+)
+def test_mitigation(mitigation, verdict):
+    assert verdict_of("mitigation", mitigation=mitigation) == verdict
+
+
+def test_thresholds_decide():
+    rows = agreement_rows((0.6, 0.8), (0.4, 0.6), (0.55, 0.7))
+    lenient = json.loads(json.dumps(DECLARED))
+    lenient["claims"]["agreement"]["thresholds"]["spearman"] = 0.4
+    found = judge(lenient, replace(NEUTRAL, agreement=rows))
+    assert found["agreement"]["verdict"] == "replicated"
+
+
+def test_the_shipped_file_declares_four_claims():
+    assert [c["number"] for c in DECLARED["claims"].values()] == [1, 2, 3, 4]
+    assert len(DECLARED["sha256"]) == 64
+
+
+def broken(tmp_path, change):
+    content = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
+    change(content)
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["claims"][1]["thresholds"].pop("alpha"),
+         r"claims\.yaml, key claims\.1\.thresholds: 'alpha' is a required .* claims\.schema\.yaml"),
+        (lambda c: c["claims"][0]["thresholds"].update(spearman=3),
+         r"key claims\.0\.thresholds\.spearman: 3 is greater"),
+        (lambda c: c["claims"][3].update(surprise=1), r"key claims\.3: .*'surprise'"),
+        (lambda c: c["claims"].pop(), r"key claims: .*too short"),
+        (lambda c: c.pop("guards"), r"key \(top\): 'guards'"),
+        (lambda c: c["claims"].reverse(), r"key claims\."),
+    ],
+)  # fmt: skip
+def test_a_bad_file_gives_one_line_with_the_key(tmp_path, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_claims(broken(tmp_path, change))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unreadable_file_gives_one_line(tmp_path):
+    with pytest.raises(InputError, match="is missing"):
+        load_claims(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("claims: [unclosed\n", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        load_claims(bad)
+    assert "\n" not in str(caught.value)

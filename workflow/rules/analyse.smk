@@ -1,0 +1,48 @@
+# Scores → one item × cell matrix → estimates → verdicts.
+
+
+rule estimate:
+    input:
+        scores=expand(
+            f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet", scorer=SCORERS, model=MODELS
+        ),
+        measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
+        library=room("metrics", "inference"),
+    output:
+        estimates=f"{RESULTS}/estimates.parquet",
+    log:
+        f"{RESULTS}/logs/estimate.log",
+    benchmark:
+        f"{RESULTS}/timings/estimate.tsv"
+    params:
+        metrics=config["metrics"],
+    conda:
+        ENV
+    script:
+        "../scripts/estimate.py"
+
+
+rule judge_claims:
+    input:
+        scores=expand(
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet", model=MODELS
+        ),
+        measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
+        labels=f"{RESULTS}/labels.parquet",
+        claims=config["claims"],
+        mitigations=config["mitigations"],
+        library=room("metrics", "inference", "claims", "labelling/agreement"),
+    output:
+        claims=f"{RESULTS}/claims.json",
+    log:
+        f"{RESULTS}/logs/judge_claims.log",
+    benchmark:
+        f"{RESULTS}/timings/judge_claims.tsv"
+    params:
+        metrics=config["metrics"],
+        primary=config["scoring"]["primary"],
+        inference=config["inference"],
+    conda:
+        ENV
+    script:
+        "../scripts/judge_claims.py"

@@ -1,0 +1,96 @@
+# Items from three sources, one schema; then prompts.
+
+
+rule curated_items:
+    input:
+        stems=config["benchmark"]["curated"]["stems"],
+        injections=config["benchmark"]["curated"]["injections"],
+        library=room("benchmark/curated", "benchmark/pairing"),
+    output:
+        items=f"{RESULTS}/benchmark/curated.parquet",
+    log:
+        f"{RESULTS}/logs/curated_items.log",
+    benchmark:
+        f"{RESULTS}/timings/curated_items.tsv"
+    params:
+        per_stem=config["benchmark"]["curated"]["per_stem"],
+        tolerances=config["benchmark"]["curated"]["tolerances"],
+    conda:
+        ENV
+    script:
+        "../scripts/curated_items.py"
+
+
+rule webtext_items:
+    input:
+        files=[s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, str)],
+        blocklist="resources/webtext/blocklist.txt",
+        library=room("benchmark/webtext", "benchmark/pairing"),
+    output:
+        items=f"{RESULTS}/benchmark/webtext.parquet",
+        sentences=f"{RESULTS}/benchmark/webtext_sentences.parquet",
+        funnel=f"{RESULTS}/benchmark/webtext_funnel.json",
+    log:
+        f"{RESULTS}/logs/webtext_items.log",
+    benchmark:
+        f"{RESULTS}/timings/webtext_items.tsv"
+    params:
+        datasets=[s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, dict)],
+        per_stem=config["benchmark"]["webtext"]["per_stem"],
+        tolerances=config["benchmark"]["webtext"]["tolerances"],
+    conda:
+        ENV
+    script:
+        "../scripts/webtext_items.py"
+
+
+rule grammar_items:
+    input:
+        grammar=config["organism"]["grammar"],
+        library=room("models/grammar"),
+    output:
+        items=f"{RESULTS}/benchmark/grammar.parquet",
+    log:
+        f"{RESULTS}/logs/grammar_items.log",
+    benchmark:
+        f"{RESULTS}/timings/grammar_items.tsv"
+    params:
+        held_out=config["organism"]["world"]["held_out"],
+        counts=config["benchmark"]["grammar"],
+    conda:
+        ENV
+    script:
+        "../scripts/grammar_items.py"
+
+
+rule balance:
+    input:
+        items=expand(f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()),
+        library=room("benchmark/pairing"),
+    output:
+        balance=f"{RESULTS}/benchmark/balance.csv",
+    log:
+        f"{RESULTS}/logs/balance.log",
+    benchmark:
+        f"{RESULTS}/timings/balance.tsv"
+    conda:
+        ENV
+    script:
+        "../scripts/balance.py"
+
+
+rule prompts:
+    input:
+        items=f"{RESULTS}/benchmark/{{source}}.parquet",
+        mitigations=config["mitigations"],
+        library=room("prompts"),
+    output:
+        prompts=f"{RESULTS}/prompts/{{source}}-{{wording}}.parquet",
+    log:
+        f"{RESULTS}/logs/prompts/{{source}}-{{wording}}.log",
+    benchmark:
+        f"{RESULTS}/timings/prompts/{{source}}-{{wording}}.tsv"
+    conda:
+        ENV
+    script:
+        "../scripts/prompts.py"

@@ -1,0 +1,82 @@
+# What all rules share: the checked configuration, and where things are. No rules, no logic.
+import re
+import sys
+from glob import glob
+from pathlib import Path
+
+LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(LIBRARY))
+
+from expression_leakage.benchmark.curated import load_injections, load_stems
+from expression_leakage.claims import load_claims
+from expression_leakage.config import check_config, load_models
+from expression_leakage.models.entry import prompt_sets
+from expression_leakage.prompts import load_mitigations
+
+ENV = "../../environment.yml"
+
+# Everything a person wrote is checked here, before any job runs.
+check_config(config, " + ".join(str(Path(f)) for f in workflow.configfiles))
+MODELS = load_models(config["models"])
+MITIGATIONS = load_mitigations(config["mitigations"])
+load_claims(config["claims"])
+load_stems(config["benchmark"]["curated"]["stems"])
+load_injections(config["benchmark"]["curated"]["injections"])
+
+RESULTS, PAPER = config["results"], config["paper"]
+SCORERS = config["scoring"]["scorers"]
+PROMPTS = {name: prompt_sets(entry, config) for name, entry in MODELS.items()}
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, MODELS)),
+    scorer="|".join(map(re.escape, SCORERS)),
+    source="curated|webtext|grammar",
+    wording="chat|plain|grammar",
+    seed=r"\d+",
+
+
+def room(*names):
+    """Files of the library's rooms, as inputs: an edit there reruns what it may change."""
+    folder = LIBRARY / "expression_leakage"
+    files = [folder / "tables.py", folder / "errors.py"]
+    for name in names:
+        path = folder / name
+        files += sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    return [str(f.relative_to(Path.cwd())) if f.is_relative_to(Path.cwd()) else str(f) for f in files]
+
+
+def entry(wildcards):
+    """The entry of a job's model, as its user wrote it, defaults filled in."""
+    return MODELS[wildcards.model]
+
+
+def model_folder(wildcards):
+    """The folder of an organism; nothing for a model that is not the workflow's own."""
+    return f"{RESULTS}/organisms/{wildcards.model}" if "organism" in entry(wildcards) else []
+
+
+def prompt_files(wildcards):
+    """The prompt tables a model is asked."""
+    return [f"{RESULTS}/prompts/{name}.parquet" for name in PROMPTS[wildcards.model]]
+
+
+def item_sources():
+    """Sources of items that this study builds: all that a model is asked, and the curated ones."""
+    asked = {name.split("-")[0] for names in PROMPTS.values() for name in names}
+    return sorted(asked | {"curated", "webtext"})
+
+
+def label_files(wildcards):
+    """People's label files, as far as there are any."""
+    return sorted(f for pattern in config["labels"]["files"] for f in glob(pattern))
+
+
+def get_final_output():
+    """What a finished study consists of."""
+    return [
+        f"{PAPER}/main.pdf",
+        f"{RESULTS}/annotation/tasks.csv",
+        f"{RESULTS}/annotation/ingest_report.json",
+        expand(f"{RESULTS}/notebooks/{{name}}.html", name=["explore_leakage", "main_figures"]),
+    ]

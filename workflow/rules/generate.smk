@@ -1,0 +1,67 @@
+# One job a model. A model that needs a rule of its own: `use rule generate as generate_x with:`,
+# see docs/models.md.
+
+
+rule corpus:
+    input:
+        grammar=config["organism"]["grammar"],
+        library=room("models/grammar"),
+    output:
+        corpus=f"{RESULTS}/organisms/corpus-{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/corpus/{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/timings/corpus/{{seed}}.tsv"
+    params:
+        world=config["organism"]["world"],
+        texts=config["organism"]["training"]["texts"],
+    conda:
+        ENV
+    script:
+        "../scripts/corpus.py"
+
+
+rule train_organism:
+    input:
+        grammar=config["organism"]["grammar"],
+        corpus=lambda w: f"{RESULTS}/organisms/corpus-{entry(w)['organism']['seed']}.parquet",
+        library=room("models/grammar", "models/organism"),
+    output:
+        folder=directory(f"{RESULTS}/organisms/{{model}}"),
+    log:
+        f"{RESULTS}/logs/train_organism/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/timings/train_organism/{{model}}.tsv"
+    params:
+        organism=lambda w: entry(w)["organism"],
+        training=config["organism"]["training"],
+    resources:
+        mem_mb=2000,
+    conda:
+        ENV
+    script:
+        "../scripts/train_organism.py"
+
+
+rule generate:
+    input:
+        prompts=prompt_files,
+        organism=model_folder,
+        library=room("models/entry", "models/local", "sampling"),
+    output:
+        generations=f"{RESULTS}/generations/{{model}}.parquet",
+    log:
+        f"{RESULTS}/logs/generate/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/timings/generate/{{model}}.tsv"
+    params:
+        entry=entry,
+        sampling=config["sampling"],
+    threads: lambda w: entry(w)["threads"]
+    resources:
+        gpu=lambda w: entry(w)["gpus"],
+        mem_mb=lambda w: entry(w)["mem_mb"],
+    conda:
+        ENV
+    script:
+        "../scripts/generate.py"

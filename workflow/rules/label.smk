@@ -1,0 +1,47 @@
+# Blinded tasks out, people's labels in: docs/labels.md.
+
+
+rule annotation_tasks:
+    input:
+        generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
+        instructions="resources/annotation/instructions.md",
+        library=room("labelling"),
+    output:
+        sheet=f"{RESULTS}/annotation/tasks.csv",
+        label_studio=f"{RESULTS}/annotation/label_studio.json",
+        labelling_config=f"{RESULTS}/annotation/label_studio.xml",
+        instructions=f"{RESULTS}/annotation/instructions.md",
+        key=f"{RESULTS}/annotation_key.parquet",
+    log:
+        f"{RESULTS}/logs/annotation_tasks.log",
+    benchmark:
+        f"{RESULTS}/timings/annotation_tasks.tsv"
+    params:
+        items_per_cell=config["labels"]["items_per_cell"],
+        seed=config["sampling"]["seed"],
+    conda:
+        ENV
+    script:
+        "../scripts/annotation_tasks.py"
+
+
+rule ingest_labels:
+    input:
+        key=f"{RESULTS}/annotation_key.parquet",
+        labels=label_files,
+        library=room("labelling"),
+    output:
+        labels=f"{RESULTS}/labels.parquet",
+        rejected=f"{RESULTS}/annotation/rejected.csv",
+        report=f"{RESULTS}/annotation/ingest_report.json",
+    log:
+        f"{RESULTS}/logs/ingest_labels.log",
+    benchmark:
+        f"{RESULTS}/timings/ingest_labels.tsv"
+    params:
+        seed=config["sampling"]["seed"],
+        patterns=config["labels"]["files"],
+    conda:
+        ENV
+    script:
+        "../scripts/ingest_labels.py"

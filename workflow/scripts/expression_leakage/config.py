@@ -1,0 +1,128 @@
+"""Read and check what a user configures: one line of error, naming file, key and remedy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from expression_leakage.errors import InputError
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+
+
+def load_yaml(path: str | Path) -> object:
+    """Read a YAML file with the safe loader.
+
+    Raises
+    ------
+    InputError
+        The file is missing or is not YAML.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "no such file", "correct the path in the configuration")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise InputError(f"{path}{line}", "is not YAML", "correct the syntax") from error
+
+
+def validate(value: object, schema_name: str, where: object) -> object:
+    """Check a value against ``workflow/schemas/<schema_name>.schema.yaml``, filling in defaults.
+
+    Raises
+    ------
+    InputError
+        Names the first key at fault, what is wrong, and what the schema wants.
+    """
+    schema = load_yaml(SCHEMAS / f"{schema_name}.schema.yaml")
+    _fill_defaults(value, schema, schema)
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    if error is not None:
+        raise InputError(f"{where}: {_key(error)}", error.message, _remedy(error))
+    return value
+
+
+def _fill_defaults(value: object, schema: dict, root: dict) -> None:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, list):
+        for element in value:
+            _fill_defaults(element, schema.get("items", {}), root)
+    if not isinstance(value, dict):
+        return
+    for branch in _branches(value, schema):
+        for key, part in branch.get("properties", {}).items():
+            default = part.get("default")
+            if default is not None:
+                value.setdefault(key, dict(default) if isinstance(default, dict) else default)
+            if key in value:
+                _fill_defaults(value[key], part, root)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        for element in value.values():
+            _fill_defaults(element, extra, root)
+
+
+def _branches(value: dict, schema: dict) -> Iterator[dict]:
+    """The schema itself and the alternative of its oneOf that the value is meant for."""
+    yield schema
+    for option in schema.get("oneOf", []):
+        known = option.get("properties", {})
+        fits = all(value.get(k) == p["const"] for k, p in known.items() if "const" in p)
+        if fits and all(key in value for key in option.get("required", [])):
+            yield option
+
+
+def _key(error: ValidationError) -> str:
+    return ".".join(str(part) for part in error.absolute_path) or "top level"
+
+
+def _remedy(error: ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        return f"known keys: {', '.join(known)}"
+    if error.validator == "required":
+        return "add the key"
+    return f"expected {error.validator} {error.validator_value}"
+
+
+def check_config(config: dict, files: str) -> dict:
+    """Validate the merged configuration and what it refers to within itself.
+
+    Parameters
+    ----------
+    files
+        The configuration files it was merged from, for the error.
+    """
+    validate(config, "config", files)
+    scoring = config["scoring"]
+    if scoring["primary"] not in scoring["scorers"]:
+        raise InputError(
+            f"{files}: scoring.primary",
+            f"{scoring['primary']!r} is not among scoring.scorers",
+            f"name one of {sorted(scoring['scorers'])}",
+        )
+    if scoring["relatedness"]["kind"] == "encoder" and "source" not in scoring["relatedness"]:
+        raise InputError(f"{files}: scoring.relatedness", "an encoder has no source", "name one")
+    return config
+
+
+def load_models(path: str | Path) -> dict[str, dict]:
+    """Read the entries of the models to study, by name.
+
+    Raises
+    ------
+    InputError
+        See `validate`; or two entries share a name.
+    """
+    entries = validate(load_yaml(path), "models", path)
+    names = [entry["name"] for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(path, f"two entries are named {name!r}", "rename one")
+    return {entry["name"]: entry for entry in entries}

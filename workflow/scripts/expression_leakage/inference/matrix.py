@@ -1,0 +1,265 @@
+"""The item × cell matrix: every estimate of the study is a contrast of it.
+
+A cell is a model under one mitigation at one polarity. The item is the unit of replication: a
+contrast is first formed within each item and then averaged, which is the item-clustered analysis
+of the cell means (Liang & Zeger 1986) with the small-sample factor n / (n − 1).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from expression_leakage.errors import InputError
+
+LEVEL = 0.95
+CELL = ["model", "mitigation", "polarity"]
+_BLOCK = 2_000_000  # multinomial weights held at a time: bounds the memory of a bootstrap
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point estimate with its 95 % interval and what it rests on.
+
+    Attributes
+    ----------
+    estimate, se, low, high
+        In the estimand's unit; NaN where too few items allow none.
+    df
+        Degrees of freedom of the t interval.
+    n_items, n_samples, n_excluded
+        Complete items, their continuations summed over the contrast's cells, and items left out
+        because one of the contrast's cells was empty.
+    """
+
+    estimate: float
+    se: float
+    low: float
+    high: float
+    df: float
+    n_items: int
+    n_samples: int
+    n_excluded: int
+
+
+@dataclass(frozen=True)
+class ItemCells:
+    """Means of one estimand by item and cell.
+
+    Attributes
+    ----------
+    items
+        Index of item ids, length n.
+    cells
+        MultiIndex (model, mitigation, polarity), length C: every model crossed with every
+        mitigation × polarity seen for any model.
+    means
+        Array (n, C), NaN where an item has no value.
+    samples
+        Array (n, C), continuations behind each mean.
+    listed
+        Boolean array (n, C), whether the item has a row in the cell at all, null or not.
+    """
+
+    items: pd.Index
+    cells: pd.MultiIndex
+    means: np.ndarray
+    samples: np.ndarray
+    listed: np.ndarray
+
+    @classmethod
+    def from_values(cls, values: pd.DataFrame) -> "ItemCells":
+        """Build the matrix from item values of one estimand (and one scorer and relevance).
+
+        Parameters
+        ----------
+        values
+            Rows of `metrics.item_values`; several rows of one item and cell are averaged with
+            equal weight.
+
+        Raises
+        ------
+        InputError
+            No rows, or rows of several estimands, scorers or relevances.
+        """
+        if values.empty:
+            raise InputError("item values", "no rows", "check that the scores hold this estimand")
+        for name in ("estimand", "scorer", "relevance"):
+            if values[name].nunique() > 1:
+                raise InputError("item values", f"several values of {name!r}", "select one")
+        item, items = pd.factorize(values["item_id"], sort=True)
+        model, models = pd.factorize(values["model"], sort=True)
+        kinds = pd.MultiIndex.from_frame(values[CELL[1:]])
+        kind, kinds = pd.factorize(kinds, sort=True)
+        shape = (len(items), len(models) * len(kinds))
+        code = item * shape[1] + model * len(kinds) + kind
+        value = values["value"].to_numpy(dtype=float)
+        valid = ~np.isnan(value)
+
+        def total(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+            return np.bincount(code[rows], weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+        count = total(valid)
+        means = np.divide(
+            total(valid, value[valid]), count, out=np.full(shape, np.nan), where=count > 0
+        )
+        cells = pd.MultiIndex.from_tuples([(m, *k) for m in models for k in kinds], names=CELL)
+        samples = total(valid, values["n_samples"].to_numpy(dtype=float)[valid]).astype(np.int64)
+        return cls(pd.Index(items), cells, means, samples, total(np.ones_like(valid)) > 0)
+
+    def restrict(self, keep: np.ndarray) -> "ItemCells":
+        """The same cells over the items where the boolean array `keep` (n,) holds."""
+        return ItemCells(
+            self.items[keep], self.cells, self.means[keep], self.samples[keep], self.listed[keep]
+        )
+
+    def mean_of(self, models: list[str], mitigation: str, polarity: str) -> np.ndarray:
+        """Weights (C,) of the mean over some models of one mitigation and polarity.
+
+        Raises
+        ------
+        InputError
+            A model has no rows, or one of the cells has no item with a value.
+        """
+        weights = np.zeros(len(self.cells))
+        for model in models:
+            if model not in self.cells.get_level_values("model"):
+                raise InputError(f"model {model}", "has no rows", "generate and score it first")
+            cell = (model, mitigation, polarity)
+            column = self.cells.get_loc(cell) if cell in self.cells else None
+            if column is None or np.isnan(self.means[:, column]).all():
+                where = f"model {model}, mitigation {mitigation}, polarity {polarity}"
+                raise InputError(where, "no item has a value", "generate and score this cell")
+            weights[column] = 1 / len(models)
+        return weights
+
+    def by_item(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Contrasts within each item.
+
+        Parameters
+        ----------
+        weights
+            Array (k, C).
+
+        Returns
+        -------
+        contrasts : ndarray of shape (n, k)
+            Zero where the item is not complete.
+        complete : ndarray of bool, shape (n, k)
+            Whether the item has a value in every cell of the contrast.
+        """
+        weights = np.atleast_2d(np.asarray(weights, dtype=float))
+        support = (weights != 0).astype(float)
+        empty = np.isnan(self.means)
+        complete = (empty.astype(float) @ support.T) == 0
+        return np.where(complete, np.where(empty, 0, self.means) @ weights.T, 0.0), complete
+
+    def estimates(self, weights: np.ndarray) -> pd.DataFrame:
+        """Estimate many contrasts at once, each over its own complete items.
+
+        Parameters
+        ----------
+        weights
+            Array (k, C).
+
+        Returns
+        -------
+        DataFrame
+            k rows, the fields of `Estimate`. Where no item is complete the numbers are NaN and
+            n_excluded tells how many items were left out.
+        """
+        weights = np.atleast_2d(np.asarray(weights, dtype=float))
+        contrasts, complete = self.by_item(weights)
+        support = (weights != 0).astype(float)
+        n = complete.sum(axis=0)
+        mean = np.divide(contrasts.sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+        squares = (np.where(complete, contrasts - np.where(n > 0, mean, 0), 0) ** 2).sum(axis=0)
+        se = np.sqrt(np.divide(squares, n * (n - 1), out=np.full(len(n), np.nan), where=n > 1))
+        reach = stats.t.ppf((1 + LEVEL) / 2, np.where(n > 1, n - 1, np.nan)) * se
+        touched = (self.listed.astype(float) @ support.T) > 0
+        samples = (complete * (self.samples @ support.T)).sum(axis=0)
+        return pd.DataFrame(
+            {
+                "estimate": mean,
+                "se": se,
+                "low": mean - reach,
+                "high": mean + reach,
+                "df": np.maximum(n - 1, 0),
+                "n_items": n,
+                "n_samples": samples.astype(np.int64),
+                "n_excluded": (touched & ~complete).sum(axis=0),
+            }
+        )
+
+    def contrast(self, weights: np.ndarray) -> Estimate:
+        """Estimate one contrast.
+
+        Raises
+        ------
+        InputError
+            No item is complete in the contrast's cells.
+        """
+        row = self.estimates(weights).iloc[0]
+        if row["n_items"] == 0:
+            used = [" × ".join(c) for c in self.cells[np.asarray(weights).ravel() != 0]]
+            raise InputError(
+                f"cells {', '.join(used)}", "no item has them all", "score the missing cells"
+            )
+        counts = {k: int(row[k]) for k in ("n_items", "n_samples", "n_excluded")}
+        return Estimate(*(float(row[k]) for k in ("estimate", "se", "low", "high", "df")), **counts)
+
+    def covariance(self) -> np.ndarray:
+        """Item-clustered covariance (C, C) of the cell means, over items complete in all cells.
+
+        Raises
+        ------
+        InputError
+            Fewer than two items are complete in all cells.
+        """
+        full = self.means[~np.isnan(self.means).any(axis=1)]
+        if len(full) < 2:
+            raise InputError("item × cell matrix", "fewer than two complete items", "add items")
+        return np.atleast_2d(np.cov(full, rowvar=False)) / len(full)
+
+    def bootstrap(self, weights: np.ndarray, draws: int, seed: int) -> np.ndarray:
+        """Item-cluster bootstrap of many contrasts, all on the same resampled items.
+
+        Resampling n items with replacement is drawing multinomial weights over them
+        (Davison & Hinkley 1997, section 2.2), so a draw is one row of a matrix product.
+
+        Parameters
+        ----------
+        weights
+            Array (k, C).
+        draws
+            Number of resamples.
+        seed
+            Of the generator.
+
+        Returns
+        -------
+        ndarray of shape (draws, k)
+            NaN where a resample holds no complete item of a contrast.
+        """
+        contrasts, complete = self.by_item(weights)
+        blocks = [
+            np.divide(
+                w @ contrasts,
+                w @ complete,
+                out=np.full((len(w), contrasts.shape[1]), np.nan),
+                where=(w @ complete) > 0,
+            )
+            for w in resamples(len(self.items), draws, seed)
+        ]
+        return np.concatenate(blocks)
+
+
+def resamples(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield blocks (b, n) of multinomial weights that sum to n, `draws` rows in all."""
+    rng = np.random.default_rng(seed)
+    size = max(1, min(draws, _BLOCK // max(n, 1)))
+    for start in range(0, draws, size):
+        block = min(size, draws - start)
+        yield rng.multinomial(n, np.full(n, 1 / n), size=block).astype(float)

@@ -1,0 +1,27 @@
+import pandas as pd
+
+from expression_leakage.claims import assess, load_claims, population
+from expression_leakage.job import logged
+from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.metrics import item_values, text_values
+from expression_leakage.prompts import load_mitigations
+from expression_leakage.tables import LABELS, MEASURES, SCORES, read_table, write_json
+
+with logged(snakemake.log[0]) as log:
+    scores = read_table(snakemake.input.scores, SCORES)
+    values = item_values(scores, **snakemake.params.metrics)
+    text = text_values(read_table(snakemake.input.measures, MEASURES))
+    mitigations = load_mitigations(snakemake.input.mitigations)
+    found = assess(
+        pd.concat([values, text], ignore_index=True),
+        load_claims(snakemake.input.claims),
+        primary=snakemake.params.primary,
+        scores=scores,
+        epsilon=snakemake.params.metrics["epsilon"],
+        roles={name: mitigation.role for name, mitigation in mitigations.items()},
+        labels=aggregate(read_table(snakemake.input["labels"], LABELS)),
+        population=population(scores),
+        **snakemake.params.inference,
+    )
+    write_json(snakemake.output.claims, found)
+    log.info("%s", {name: claim["verdict"] for name, claim in found["claims"].items()})

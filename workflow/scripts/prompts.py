@@ -1,0 +1,12 @@
+from expression_leakage.job import logged
+from expression_leakage.prompts import build_prompts, load_mitigations
+from expression_leakage.tables import ITEMS, PROMPTS, read_table, write_table
+
+with logged(snakemake.log[0]) as log:
+    prompts = build_prompts(
+        read_table(snakemake.input["items"], ITEMS),
+        load_mitigations(snakemake.input.mitigations),
+        snakemake.wildcards.wording,
+    )
+    write_table(prompts, PROMPTS, snakemake.output.prompts)
+    log.info("%d prompts", len(prompts))

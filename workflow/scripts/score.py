@@ -1,0 +1,15 @@
+from expression_leakage.job import logged
+from expression_leakage.scoring.assemble import score_table
+from expression_leakage.scoring.scorers import build_scorer
+from expression_leakage.tables import GENERATIONS, SCORES, read_table, write_table
+
+with logged(snakemake.log[0]) as log:
+    scorer, facts = build_scorer(snakemake.params.scorer, snakemake.params.judge)
+    scores = score_table(
+        read_table(snakemake.input.generations, GENERATIONS),
+        snakemake.wildcards.scorer,
+        scorer,
+        snakemake.params.sentences,
+    )
+    write_table(scores, SCORES, snakemake.output.scores, facts)
+    log.info("%d scores, %d unscorable", len(scores), scores["sentiment"].isna().sum())
