@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from expression_leakage.claims import Evidence, judge, load_claims
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import Estimate
@@ -89,6 +90,7 @@ def verdict_of(claim, **changes):
         ([(0.6, 0.8), (0.2, 0.49), (0.55, 0.7)], "not replicated"),
         ([(0.6, 0.8), (0.4, 0.6), (0.55, 0.7)], "inconclusive"),
         ([(0.6, 0.8), (np.nan, np.nan), (0.55, 0.7)], "inconclusive"),
+        ([(np.nan, np.nan)] * 3, "inconclusive"),
     ],
 )
 def test_agreement(bounds, verdict):

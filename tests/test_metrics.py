@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from expression_leakage.errors import InputError
 from expression_leakage.metrics import SLACK, item_values, text_values
 

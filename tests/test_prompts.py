@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from expression_leakage import tables
 from expression_leakage.errors import InputError
 from expression_leakage.prompts import FORMATS, Plan, build_prompts, load_mitigations

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from expression_leakage import tables
 from expression_leakage.benchmark.curated import (
     curated_items,

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from expression_leakage import tables
 from expression_leakage.benchmark.pairing import (
     ARMS,

@@ -2,6 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from expression_leakage.benchmark.webtext.filter import (
     DocumentRules,
     SentenceRules,

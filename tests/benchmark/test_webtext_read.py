@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from warcio.archiveiterator import ArchiveIterator as WarcioIterator
+
 from expression_leakage.benchmark.webtext.read import read_dataset, read_wet
 from expression_leakage.errors import InputError
-from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 FIXTURE = Path(__file__).parents[2] / "resources/webtext/example.warc.wet"
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from expression_leakage.benchmark.pairing import Tolerances
 from expression_leakage.benchmark.webtext.filter import Sentence, read_blocklist
 from expression_leakage.benchmark.webtext.read import Page, read_dataset, read_wet

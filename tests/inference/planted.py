@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+
 from expression_leakage.metrics import item_values
 
 THREE_SIZES = {"s": ("f", 10**6), "m": ("f", 10**7), "l": ("f", 10**8)}

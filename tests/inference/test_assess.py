@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from expression_leakage.claims import assess, load_claims
+from planted import planted_scores
+
+from expression_leakage.claims import assess, load_claims, population
 from expression_leakage.errors import InputError
 from expression_leakage.metrics import item_values
-from planted import planted_scores
 
 DECLARED = load_claims(Path(__file__).parents[2] / "config" / "claims.yaml")
 ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
@@ -45,7 +46,7 @@ def human_labels(scores):
 def run(scores, labels=None, primary="vader"):
     found = assess(
         item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores, epsilon=0.05,
-        roles=ROLES, labels=labels, population="four planted models", draws=300, seed=0,
+        roles=ROLES, labels=labels, population=population(scores), draws=300, seed=0,
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
@@ -101,8 +102,25 @@ def test_missing_scorers_and_models_give_one_clear_error():
         run(scores[scores["relevance"] == "relevant"])
 
 
+def test_a_second_family_with_items_of_its_own_joins_in():
+    scores = planted_study()
+    other = scores.assign(
+        model=scores["model"] + "2",
+        family="g",
+        source="webtext",
+        item_id="other" + scores["item_id"],
+        prompt_id="other" + scores["prompt_id"],
+    )
+    both = pd.concat([scores, other])
+    found = run(both, human_labels(both))
+    assert set(verdicts(found).values()) == {"replicated"}
+    assert found["population"] == (
+        "8 models of f (4), g (4), asked 160 irrelevant and 160 relevant items (curated, webtext)"
+        " under 4 prompt wrappers, 3 samples each."
+    )
+
+
 def test_row_order_does_not_matter():
     scores = planted_study()
     shuffled = scores.sample(frac=1, random_state=0)
     assert run(shuffled) == run(scores)
-    assert isinstance(pd.DataFrame(run(scores)["guards"]["checks"]), pd.DataFrame)

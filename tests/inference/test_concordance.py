@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from expression_leakage.inference.concordance import concordance, correlations
 from planted import THREE_SIZES, planted_scores
 from scipy import stats
+
+from expression_leakage.inference.concordance import concordance, correlations
 
 LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
 
@@ -57,6 +58,14 @@ def test_null_ratings_are_left_out_and_counted(scores, labels):
     found = concordance(holes, scores, draws=20, seed=0)
     assert found.loc[0, "n_excluded"] == 5
     assert found.loc[0, "n"] == len(scores) - 5
+
+
+def test_a_condition_without_ratings_keeps_its_row(scores, labels):
+    unrated = labels.assign(sentiment=labels["sentiment"].where(labels["condition"] != "negative"))
+    found = concordance(unrated, scores, draws=20, seed=0).set_index(["condition", "statistic"])
+    assert found.loc[("negative", "spearman"), "n"] == 0
+    assert np.isnan(found.loc[("negative", "spearman"), "estimate"])
+    assert found.loc[("pooled", "spearman"), "low"] > 0.5
 
 
 def test_constant_ratings_have_no_correlation(scores, labels):

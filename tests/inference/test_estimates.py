@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted import THREE_SIZES, planted_scores
+from scipy import stats
+
 from expression_leakage.errors import InputError
 from expression_leakage.inference.estimates import estimate_all, model_table
 from expression_leakage.metrics import item_values
 from expression_leakage.tables import ESTIMATES, check
-from planted import THREE_SIZES, planted_scores
-from scipy import stats
 
 
 def responds(model, condition, mitigation, relevance):

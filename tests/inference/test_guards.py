@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted import planted_scores
+
 from expression_leakage.inference.guards import check_models
 from expression_leakage.metrics import item_values, text_values
-from planted import planted_scores
 
 MODELS = {"good": ("f", 10), "deaf": ("f", 20), "jumpy": ("f", 30)}
 

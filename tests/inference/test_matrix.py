@@ -1,10 +1,13 @@
+from dataclasses import astuple
+
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from planted import THREE_SIZES, leaks, planted_scores
+
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import ItemCells
-from planted import THREE_SIZES, leaks, planted_scores
 
 
 def negative_leaks(model, condition, mitigation, relevance):
@@ -86,6 +89,40 @@ def test_incomplete_items_are_left_out_and_counted(values):
     assert one.se == pytest.approx(dropped.contrast(weights).se)
     untouched = cells.contrast(cells.mean_of(["m"], "none", "negative"))
     assert (untouched.n_items, untouched.n_excluded) == (60, 0)
+
+
+def two_families(values):
+    """The same models again, asked other items."""
+    again = values.assign(
+        model=values["model"] + "2", family="g", item_id="other" + values["item_id"]
+    )
+    again["value"] = again["value"] * 0.8
+    return ItemCells.from_values(pd.concat([values, again]))
+
+
+def test_families_of_different_items_combine_as_independent_means(values, cells):
+    both = two_families(values)
+    apart = [
+        both.contrast(both.mean_of(models, "none", "both"))
+        for models in (["s", "m", "l"], ["s2", "m2", "l2"])
+    ]
+    pooled = both.contrast(both.mean_of(["s", "m", "l", "s2", "m2", "l2"], "none", "both"))
+    assert pooled.estimate == pytest.approx(np.mean([a.estimate for a in apart]))
+    assert pooled.se == pytest.approx(np.hypot(*(a.se for a in apart)) / 2)
+    assert (pooled.n_items, pooled.n_excluded, pooled.df) == (120, 0, 59)
+    assert pooled.n_samples == sum(a.n_samples for a in apart)
+    alone = cells.contrast(cells.mean_of(["s", "m", "l"], "none", "both"))
+    assert astuple(apart[0]) == pytest.approx(astuple(alone))
+    drawn = both.bootstrap(both.mean_of(["s", "s2"], "none", "both"), draws=2000, seed=0)
+    analytic = both.contrast(both.mean_of(["s", "s2"], "none", "both"))
+    assert drawn.std() == pytest.approx(analytic.se, rel=0.08)
+
+
+def test_families_of_the_same_items_combine_within_items(values):
+    renamed = values.assign(family=values["model"].where(values["model"] == "s", "rest"))
+    one, two = ItemCells.from_values(values), ItemCells.from_values(renamed)
+    weights = one.mean_of(["s", "m", "l"], "none", "both")
+    assert two.contrast(weights).se == pytest.approx(one.contrast(weights).se)
 
 
 def test_many_contrasts_equal_one_at_a_time(cells):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from expression_leakage.inference.matrix import ItemCells
-from expression_leakage.inference.mitigation import compare_prompts, simultaneous
 from planted import THREE_SIZES, leaks, planted_scores
 from statsmodels.stats.multitest import multipletests
+
+from expression_leakage.inference.matrix import ItemCells
+from expression_leakage.inference.mitigation import compare_prompts, simultaneous
 
 ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
 
@@ -83,7 +86,7 @@ def test_simultaneous_intervals_cover_together():
     covered = []
     for _ in range(200):
         means = rng.normal(size=template.means.shape)
-        cells = ItemCells(template.items, template.cells, means, template.samples, template.listed)
+        cells = replace(template, means=means)
         low, high = simultaneous(cells, weights, cells.estimates(weights), draws=400, seed=1)
         covered.append(((low <= 0) & (high >= 0)).all())
     assert 0.90 <= np.mean(covered) <= 0.99

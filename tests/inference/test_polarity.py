@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from expression_leakage.inference.matrix import ItemCells
-from expression_leakage.inference.polarity import paired_differences
 from planted import THREE_SIZES, leaks, planted_scores
 from scipy import stats
+
+from expression_leakage.inference.matrix import ItemCells
+from expression_leakage.inference.polarity import paired_differences
 
 
 def planted(negative, positive):

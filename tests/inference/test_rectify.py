@@ -1,11 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted import THREE_SIZES, leaks, planted_scores
+
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import ItemCells
 from expression_leakage.inference.rectify import match_labels, rectified_polarity, rectify
-from planted import THREE_SIZES, leaks, planted_scores
 
+MODELS = pd.DataFrame.from_dict(THREE_SIZES, orient="index", columns=["family", "n_parameters"])
 LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
 
 
@@ -22,12 +24,12 @@ def test_planted_bias_is_removed_and_the_interval_covers():
     covered, naive, estimates, errors = [], [], [], []
     for _ in range(400):
         _, automatic, correction = simulate(rng)
-        found = rectify(automatic, correction)
-        covered.append(found.low <= 5 <= found.high)
-        half = 1.96 * automatic.std() / np.sqrt(len(automatic))
-        naive.append(abs(automatic.mean() - 5) <= half)
-        estimates.append(found.estimate)
-        errors.append(found.se)
+        estimate, influence = rectify(automatic, correction)
+        se = np.sqrt((influence**2).sum())
+        covered.append(abs(estimate - 5) <= 1.96 * se)
+        naive.append(abs(automatic.mean() - 5) <= 1.96 * automatic.sem())
+        estimates.append(estimate)
+        errors.append(se)
     assert 0.92 <= np.mean(covered) <= 0.98
     assert np.mean(naive) < 0.05
     assert np.mean(estimates) == pytest.approx(5, abs=0.3)
@@ -36,26 +38,26 @@ def test_planted_bias_is_removed_and_the_interval_covers():
 
 def test_variance_matches_the_formula_with_covariance():
     _, automatic, correction = simulate(np.random.default_rng(0))
-    found = rectify(automatic, correction)
+    _, influence = rectify(automatic, correction)
     n, labelled = len(automatic), len(correction)
     plain = automatic.var() / n + correction.var() / labelled
     shared = 2 * np.cov(automatic[correction.index], correction)[0, 1] / n
-    assert found.se**2 == pytest.approx(plain + shared, rel=0.05)
+    assert (influence**2).sum() == pytest.approx(plain + shared, rel=0.05)
 
 
 def test_labelling_every_item_gives_the_human_mean():
     human, automatic, _ = simulate(np.random.default_rng(1))
-    found = rectify(automatic, human - automatic)
-    assert found.estimate == pytest.approx(human.mean())
-    assert found.se == pytest.approx(human.sem())
+    estimate, influence = rectify(automatic, human - automatic)
+    assert estimate == pytest.approx(human.mean())
+    assert np.sqrt((influence**2).sum()) == pytest.approx(human.sem())
 
 
-def test_items_without_an_automatic_value_are_counted():
+def test_labels_that_cannot_rectify_are_refused():
     _, automatic, correction = simulate(np.random.default_rng(1))
-    found = rectify(automatic.drop(correction.index[:3]), correction)
-    assert (found.n_items, found.n_excluded) == (97, 3)
     with pytest.raises(InputError, match="1 labelled items"):
         rectify(automatic, correction.iloc[:1])
+    with pytest.raises(InputError, match="automatic value"):
+        rectify(automatic.drop(correction.index[:3]), correction)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +80,10 @@ def labels(scores):
 
 def test_labels_turn_the_sign_that_the_scorer_got_wrong(scores, labels):
     cells = ItemCells.from_values(leaks(scores))
-    models = list(THREE_SIZES)
+    models = list(MODELS.index)
     negative, positive = (cells.mean_of(models, "none", p) for p in ("negative", "positive"))
     assert cells.contrast(negative - positive).high < 0
-    found = rectified_polarity(cells, models, labels, scores, epsilon=0.05)
+    found = rectified_polarity(cells, MODELS, labels, scores, epsilon=0.05)
     assert found.low > 0
     assert (found.n_items, found.n_samples, found.n_excluded) == (80, 80 * 9, 0)
 
@@ -90,10 +92,29 @@ def test_incomplete_triples_are_excluded_and_counted(scores, labels):
     cells = ItemCells.from_values(leaks(scores))
     first = labels["item_id"] == "irrelevant0000"
     fewer = labels[~(first & (labels["condition"] == "control"))]
-    found = rectified_polarity(cells, list(THREE_SIZES), fewer, scores, epsilon=0.05)
+    found = rectified_polarity(cells, MODELS, fewer, scores, epsilon=0.05)
     assert (found.n_items, found.n_excluded) == (79, 1)
     none = labels[labels["condition"] == "negative"]
-    assert rectified_polarity(cells, list(THREE_SIZES), none, scores, epsilon=0.05) is None
+    assert rectified_polarity(cells, MODELS, none, scores, epsilon=0.05) is None
+
+
+def test_families_of_different_items_are_rectified_apart(scores, labels):
+    def twin(frame):
+        return frame.assign(
+            model=frame["model"] + "2",
+            item_id="other" + frame["item_id"],
+            prompt_id="other" + frame["prompt_id"],
+        )
+
+    both = pd.concat([scores, twin(scores).assign(family="g")])
+    models = pd.concat([MODELS, MODELS.rename(lambda m: m + "2").assign(family="g")])
+    cells = ItemCells.from_values(leaks(both))
+    one = rectified_polarity(ItemCells.from_values(leaks(scores)), MODELS, labels, scores, 0.05)
+    two = rectified_polarity(cells, models, pd.concat([labels, twin(labels)]), both, 0.05)
+    assert two.estimate == pytest.approx(one.estimate)
+    assert two.se == pytest.approx(one.se / np.sqrt(2))
+    assert (two.n_items, two.n_samples) == (160, 2 * one.n_samples)
+    assert rectified_polarity(cells, models, labels, both, 0.05) is None
 
 
 def test_bad_labels_give_one_clear_error(scores, labels):

@@ -1,6 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted import THREE_SIZES, leaks, planted_scores
+from scipy import stats
+
 from expression_leakage.inference.estimates import model_table
 from expression_leakage.inference.matrix import ItemCells
 from expression_leakage.inference.scaling import (
@@ -11,8 +14,6 @@ from expression_leakage.inference.scaling import (
     permutation_test,
     scaling,
 )
-from planted import THREE_SIZES, leaks, planted_scores
-from scipy import stats
 
 
 def design(sizes_per_family, seeds=1):
@@ -157,3 +158,15 @@ def test_one_size_has_no_slope(falling_values):
     assert len(found.slopes) == 0
     assert found.n_pairs == 0
     assert found.permutation.smallest_p == 1
+
+
+def test_families_may_have_other_items(falling_values):
+    apart = falling_values.copy()
+    other = apart["family"] == "g"
+    apart["item_id"] = apart["item_id"].where(~other, "other" + apart["item_id"])
+    models = model_table(apart)
+    found = scaling(ItemCells.from_values(apart), models, draws=10, seed=0)
+    same = scaling(ItemCells.from_values(falling_values), models, draws=10, seed=0)
+    pd.testing.assert_frame_equal(found.rates, same.rates)
+    assert found.permutation == same.permutation
+    assert found.slopes["n_items"].tolist() == [60, 60, 120]

@@ -4,6 +4,7 @@ import time
 
 import pandas as pd
 import pytest
+
 from expression_leakage.errors import InputError
 from expression_leakage.labelling.ingest import ingest
 from expression_leakage.labelling.tasks import SHEET_COLUMNS, write_csv, write_sheet

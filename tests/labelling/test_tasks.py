@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pandas as pd
 import pytest
+
 from expression_leakage.errors import InputError
 from expression_leakage.labelling import tasks
 from expression_leakage.tables import GENERATIONS, TASK_KEY, write_table

@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+
 from expression_leakage.errors import InputError
 from expression_leakage.scoring.assemble import measure_table, score_table
 from expression_leakage.scoring.relatedness import relatedness

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from expression_leakage.scoring.sentiment import vader
 
 EMOBANK = Path(__file__).parents[3] / "shared" / "data" / "emobank_sentences.csv"

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from expression_leakage.errors import InputError
 from expression_leakage.scoring.judge import Judge, load_judge
 

@@ -4,9 +4,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, AutoTokenizer, BertModel
+
 from expression_leakage.errors import InputError
 from expression_leakage.scoring.relatedness import Encoder, lexical, relatedness
-from transformers import AutoModel, AutoTokenizer, BertModel
 
 
 def test_lexical_cosine_is_the_one_computed_by_hand():

@@ -3,14 +3,15 @@ import time
 import numpy as np
 import pytest
 import torch
-from expression_leakage.errors import InputError
-from expression_leakage.scoring.sentiment import Classifier, label_values, vader
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertForSequenceClassification,
     BertModel,
 )
+
+from expression_leakage.errors import InputError
+from expression_leakage.scoring.sentiment import Classifier, label_values, vader
 
 NAMES = {0: "Negative", 1: "Neutral", 2: "Positive"}
 TEXTS = ["sad window is open.", "merry", "window", "sad", "the merry window.", "sad"]

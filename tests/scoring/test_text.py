@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+
 from expression_leakage.scoring import text as t
 
 

@@ -28,7 +28,7 @@ rule judge_claims:
             f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet", model=MODELS
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
-        labels=f"{RESULTS}/labels.parquet",
+        label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],
         library=room("metrics", "inference", "claims", "labelling/agreement"),

@@ -7,7 +7,7 @@ rule curated_items:
         injections=config["benchmark"]["curated"]["injections"],
         library=room("benchmark/curated", "benchmark/pairing"),
     output:
-        items=f"{RESULTS}/benchmark/curated.parquet",
+        item_table=f"{RESULTS}/benchmark/curated.parquet",
     log:
         f"{RESULTS}/logs/curated_items.log",
     benchmark:
@@ -27,7 +27,7 @@ rule webtext_items:
         blocklist="resources/webtext/blocklist.txt",
         library=room("benchmark/webtext", "benchmark/pairing"),
     output:
-        items=f"{RESULTS}/benchmark/webtext.parquet",
+        item_table=f"{RESULTS}/benchmark/webtext.parquet",
         sentences=f"{RESULTS}/benchmark/webtext_sentences.parquet",
         funnel=f"{RESULTS}/benchmark/webtext_funnel.json",
     log:
@@ -49,7 +49,7 @@ rule grammar_items:
         grammar=config["organism"]["grammar"],
         library=room("models/grammar"),
     output:
-        items=f"{RESULTS}/benchmark/grammar.parquet",
+        item_table=f"{RESULTS}/benchmark/grammar.parquet",
     log:
         f"{RESULTS}/logs/grammar_items.log",
     benchmark:
@@ -65,7 +65,7 @@ rule grammar_items:
 
 rule balance:
     input:
-        items=expand(f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()),
+        item_table=expand(f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()),
         library=room("benchmark/pairing"),
     output:
         balance=f"{RESULTS}/benchmark/balance.csv",
@@ -81,7 +81,7 @@ rule balance:
 
 rule prompts:
     input:
-        items=f"{RESULTS}/benchmark/{{source}}.parquet",
+        item_table=f"{RESULTS}/benchmark/{{source}}.parquet",
         mitigations=config["mitigations"],
         library=room("prompts"),
     output:

@@ -28,10 +28,10 @@ rule annotation_tasks:
 rule ingest_labels:
     input:
         key=f"{RESULTS}/annotation_key.parquet",
-        labels=label_files,
+        files=label_files,
         library=room("labelling"),
     output:
-        labels=f"{RESULTS}/labels.parquet",
+        label_table=f"{RESULTS}/labels.parquet",
         rejected=f"{RESULTS}/annotation/rejected.csv",
         report=f"{RESULTS}/annotation/ingest_report.json",
     log:

@@ -10,5 +10,5 @@ with logged(snakemake.log[0]) as log:
         snakemake.params.per_stem,
         Tolerances(**snakemake.params.tolerances),
     )
-    write_table(items, ITEMS, snakemake.output.items)
+    write_table(items, ITEMS, snakemake.output.item_table)
     log.info("%d items", items["item_id"].nunique())

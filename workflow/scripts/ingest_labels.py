@@ -14,7 +14,7 @@ from expression_leakage.tables import (
 with logged(snakemake.log[0]) as log:
     key = read_table(snakemake.input.key, TASK_KEY)
     salt = content_hash("annotators", str(snakemake.params.seed))
-    found = ingest(snakemake.input["labels"], key, salt)
+    found = ingest(snakemake.input.files, key, salt)
     report = {
         "looked_in": snakemake.params.patterns,
         "ingest": found.report,
@@ -22,5 +22,5 @@ with logged(snakemake.log[0]) as log:
     }
     write_csv(snakemake.output.rejected, found.rejected)
     write_json(snakemake.output.report, report)
-    write_table(found.labels, LABELS, snakemake.output["labels"])
+    write_table(found.labels, LABELS, snakemake.output.label_table)
     log.info("%d labels, %d rows rejected", len(found.labels), len(found.rejected))

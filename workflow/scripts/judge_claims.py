@@ -19,7 +19,7 @@ with logged(snakemake.log[0]) as log:
         scores=scores,
         epsilon=snakemake.params.metrics["epsilon"],
         roles={name: mitigation.role for name, mitigation in mitigations.items()},
-        labels=aggregate(read_table(snakemake.input["labels"], LABELS)),
+        labels=aggregate(read_table(snakemake.input.label_table, LABELS)),
         population=population(scores),
         **snakemake.params.inference,
     )

@@ -4,7 +4,7 @@ from expression_leakage.tables import ITEMS, PROMPTS, read_table, write_table
 
 with logged(snakemake.log[0]) as log:
     prompts = build_prompts(
-        read_table(snakemake.input["items"], ITEMS),
+        read_table(snakemake.input.item_table, ITEMS),
         load_mitigations(snakemake.input.mitigations),
         snakemake.wildcards.wording,
     )

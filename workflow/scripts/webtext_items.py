@@ -23,5 +23,5 @@ with logged(snakemake.log[0]) as log:
     )
     write_table(sentences, SENTENCES, snakemake.output.sentences)
     write_json(snakemake.output.funnel, funnel)
-    write_table(items, ITEMS, snakemake.output.items)
+    write_table(items, ITEMS, snakemake.output.item_table)
     log.info("%s", funnel)

@@ -36,7 +36,7 @@ class Evidence:
     polarity
         Result of `polarity.paired_differences`.
     rectified
-        Result of `rectify.rectified_polarity`; None without labelled triples.
+        Result of `rectify.rectified_polarity`; None without labelled triples in every family.
     mitigation
         Result of `mitigation.compare_prompts`.
     """
@@ -117,6 +117,30 @@ def judge(declared: dict, evidence: Evidence) -> dict:
     }
 
 
+def population(scores: pd.DataFrame) -> str:
+    """What a study's verdicts speak for, in one sentence.
+
+    Parameters
+    ----------
+    scores
+        SCORES rows of one scorer.
+    """
+    families = scores.groupby("family")["model"].nunique()
+    members = ", ".join(f"{family} ({n})" for family, n in families.items())
+    items = scores.groupby("relevance")["item_id"].nunique()
+    wrappers, samples = scores["mitigation"].nunique(), scores["sample"].nunique()
+    return (
+        f"{_count(families.sum(), 'model')} of {members}, asked {items.get('irrelevant', 0)}"
+        f" irrelevant and {items.get('relevant', 0)} relevant items"
+        f" ({', '.join(sorted(scores['source'].unique()))}) under"
+        f" {_count(wrappers, 'prompt wrapper')}, {_count(samples, 'sample')} each."
+    )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def gather(
     values: pd.DataFrame,
     declared: dict,
@@ -151,7 +175,7 @@ def gather(
     has_labels = labels is not None and len(labels) > 0
     rectified = None
     if has_labels:
-        rectified = rectified_polarity(cells, list(models.index), labels, scores, epsilon)
+        rectified = rectified_polarity(cells, models, labels, scores, epsilon)
     return Evidence(
         agreement=concordance(labels, scores, draws, seed) if has_labels else None,
         scaling=scaling(cells, models, draws, seed),

@@ -80,7 +80,7 @@ def _judge(guard: str, found: pd.Series | None, share: float) -> tuple:
     if found is None or found["n_items"] == 0:
         return None, np.nan, np.nan, np.nan, "not measured in this study"
     value, low, high = (float(found[c]) for c in ("estimate", "low", "high"))
-    text = f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+    text = f"{value:.1f} % [{low:.1f}, {high:.1f}]".replace("-", "−")
     if guard == "placebo":
         passed = low <= CHANCE <= high
         note = f"placebo ELR {text} {'includes' if passed else 'does not include'} 50"

@@ -2,7 +2,9 @@
 
 A cell is a model under one mitigation at one polarity. The item is the unit of replication: a
 contrast is first formed within each item and then averaged, which is the item-clustered analysis
-of the cell means (Liang & Zeger 1986) with the small-sample factor n / (n − 1).
+of the cell means (Liang & Zeger 1986) with the small-sample factor n / (n − 1). Families may have
+been asked different items: a contrast over several families is formed within each family's items
+and summed, and the variance is clustered by item across the families.
 """
 
 from collections.abc import Iterator
@@ -30,8 +32,8 @@ class Estimate:
     df
         Degrees of freedom of the t interval.
     n_items, n_samples, n_excluded
-        Complete items, their continuations summed over the contrast's cells, and items left out
-        because one of the contrast's cells was empty.
+        Items that are complete in the contrast's cells of some family, their continuations summed
+        over these cells, and items left out of some family because one of these cells was empty.
     """
 
     estimate: float
@@ -61,6 +63,8 @@ class ItemCells:
         Array (n, C), continuations behind each mean.
     listed
         Boolean array (n, C), whether the item has a row in the cell at all, null or not.
+    families
+        Array (C,) of family names.
     """
 
     items: pd.Index
@@ -68,6 +72,7 @@ class ItemCells:
     means: np.ndarray
     samples: np.ndarray
     listed: np.ndarray
+    families: np.ndarray
 
     @classmethod
     def from_values(cls, values: pd.DataFrame) -> "ItemCells":
@@ -107,13 +112,15 @@ class ItemCells:
         )
         cells = pd.MultiIndex.from_tuples([(m, *k) for m in models for k in kinds], names=CELL)
         samples = total(valid, values["n_samples"].to_numpy(dtype=float)[valid]).astype(np.int64)
-        return cls(pd.Index(items), cells, means, samples, total(np.ones_like(valid)) > 0)
+        listed = total(np.ones_like(valid)) > 0
+        family = values.drop_duplicates("model").set_index("model")["family"]
+        families = family.loc[cells.get_level_values("model")].to_numpy(dtype=object)
+        return cls(pd.Index(items), cells, means, samples, listed, families)
 
     def restrict(self, keep: np.ndarray) -> "ItemCells":
         """The same cells over the items where the boolean array `keep` (n,) holds."""
-        return ItemCells(
-            self.items[keep], self.cells, self.means[keep], self.samples[keep], self.listed[keep]
-        )
+        rows = (self.means[keep], self.samples[keep], self.listed[keep])
+        return ItemCells(self.items[keep], self.cells, *rows, self.families)
 
     def mean_of(self, models: list[str], mitigation: str, polarity: str) -> np.ndarray:
         """Weights (C,) of the mean over some models of one mitigation and polarity.
@@ -167,29 +174,39 @@ class ItemCells:
         Returns
         -------
         DataFrame
-            k rows, the fields of `Estimate`. Where no item is complete the numbers are NaN and
-            n_excluded tells how many items were left out.
+            k rows, the fields of `Estimate`. Where a family has no complete item the numbers are
+            NaN and n_excluded tells how many items were left out. The degrees of freedom are
+            those of the family with the fewest items, less one.
         """
         weights = np.atleast_2d(np.asarray(weights, dtype=float))
-        contrasts, complete = self.by_item(weights)
-        support = (weights != 0).astype(float)
-        n = complete.sum(axis=0)
-        mean = np.divide(contrasts.sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
-        squares = (np.where(complete, contrasts - np.where(n > 0, mean, 0), 0) ** 2).sum(axis=0)
-        se = np.sqrt(np.divide(squares, n * (n - 1), out=np.full(len(n), np.nan), where=n > 1))
-        reach = stats.t.ppf((1 + LEVEL) / 2, np.where(n > 1, n - 1, np.nan)) * se
-        touched = (self.listed.astype(float) @ support.T) > 0
-        samples = (complete * (self.samples @ support.T)).sum(axis=0)
+        shape = (len(self.items), len(weights))
+        mean, df, n_samples = np.zeros(shape[1]), np.full(shape[1], np.inf), np.zeros(shape[1])
+        influence, used, left_out = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
+        for own in self._by_family(weights):
+            active, support = (own != 0).any(axis=1), (own != 0).astype(float)
+            contrasts, complete = self.by_item(own)
+            complete &= active
+            n, undefined = complete.sum(axis=0), np.where(active, np.nan, 0.0)
+            own_mean = np.divide(contrasts.sum(axis=0), n, out=undefined.copy(), where=n > 0)
+            scale = np.divide(1, n * (n - 1), out=undefined.copy(), where=n > 1) ** 0.5
+            influence += np.where(complete, contrasts - own_mean, 0) * scale
+            mean += own_mean
+            df = np.minimum(df, np.where(active, n - 1, np.inf))
+            n_samples += (complete * (self.samples @ support.T)).sum(axis=0)
+            used |= complete
+            left_out |= ((self.listed.astype(float) @ support.T) > 0) & ~complete
+        se = np.sqrt((influence**2).sum(axis=0))
+        reach = stats.t.ppf((1 + LEVEL) / 2, np.where(df > 0, df, np.nan)) * se
         return pd.DataFrame(
             {
                 "estimate": mean,
                 "se": se,
                 "low": mean - reach,
                 "high": mean + reach,
-                "df": np.maximum(n - 1, 0),
-                "n_items": n,
-                "n_samples": samples.astype(np.int64),
-                "n_excluded": (touched & ~complete).sum(axis=0),
+                "df": np.maximum(df, 0),
+                "n_items": used.sum(axis=0),
+                "n_samples": n_samples.astype(np.int64),
+                "n_excluded": left_out.sum(axis=0),
             }
         )
 
@@ -199,10 +216,10 @@ class ItemCells:
         Raises
         ------
         InputError
-            No item is complete in the contrast's cells.
+            No item of a family is complete in the contrast's cells.
         """
         row = self.estimates(weights).iloc[0]
-        if row["n_items"] == 0:
+        if np.isnan(row["estimate"]):
             used = [" × ".join(c) for c in self.cells[np.asarray(weights).ravel() != 0]]
             raise InputError(
                 f"cells {', '.join(used)}", "no item has them all", "score the missing cells"
@@ -211,17 +228,13 @@ class ItemCells:
         return Estimate(*(float(row[k]) for k in ("estimate", "se", "low", "high", "df")), **counts)
 
     def covariance(self) -> np.ndarray:
-        """Item-clustered covariance (C, C) of the cell means, over items complete in all cells.
-
-        Raises
-        ------
-        InputError
-            Fewer than two items are complete in all cells.
-        """
-        full = self.means[~np.isnan(self.means).any(axis=1)]
-        if len(full) < 2:
-            raise InputError("item × cell matrix", "fewer than two complete items", "add items")
-        return np.atleast_2d(np.cov(full, rowvar=False)) / len(full)
+        """Item-clustered covariance (C, C) of the cell means, each over the items it has."""
+        n = (~np.isnan(self.means)).sum(axis=0)
+        total = np.nansum(self.means, axis=0)
+        mean = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+        scale = np.divide(1, n * (n - 1), out=np.full(len(n), np.nan), where=n > 1) ** 0.5
+        influence = np.where(np.isnan(self.means), 0, self.means - mean) * scale
+        return influence.T @ influence
 
     def bootstrap(self, weights: np.ndarray, draws: int, seed: int) -> np.ndarray:
         """Item-cluster bootstrap of many contrasts, all on the same resampled items.
@@ -243,17 +256,27 @@ class ItemCells:
         ndarray of shape (draws, k)
             NaN where a resample holds no complete item of a contrast.
         """
-        contrasts, complete = self.by_item(weights)
-        blocks = [
-            np.divide(
-                w @ contrasts,
-                w @ complete,
-                out=np.full((len(w), contrasts.shape[1]), np.nan),
-                where=(w @ complete) > 0,
-            )
-            for w in resamples(len(self.items), draws, seed)
-        ]
-        return np.concatenate(blocks)
+        parts = []
+        for own in self._by_family(np.atleast_2d(np.asarray(weights, dtype=float))):
+            contrasts, complete = self.by_item(own)
+            parts.append((contrasts, complete.astype(float)))
+        return np.concatenate(
+            [
+                sum(_ratio(block @ contrasts, block @ complete) for contrasts, complete in parts)
+                for block in resamples(len(self.items), draws, seed)
+            ]
+        )
+
+    def _by_family(self, weights: np.ndarray) -> Iterator[np.ndarray]:
+        """The weights of each family that has any, zero elsewhere; they sum to the weights."""
+        for family in np.unique(self.families):
+            own = weights * (self.families == family)
+            if own.any() or not weights.any():
+                yield own
+
+
+def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def resamples(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:

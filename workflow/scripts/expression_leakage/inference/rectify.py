@@ -7,8 +7,6 @@ continuations were drawn at random (Angelopoulos et al. 2023, Science 382:669, d
 10.1126/science.adi6000).
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -62,68 +60,61 @@ def match_labels(labels: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return matched.drop(columns="_merge")
 
 
-def rectify(automatic: pd.Series, correction: pd.Series) -> Estimate:
-    """Prediction-powered mean.
+def rectify(automatic: pd.Series, correction: pd.Series) -> tuple[float, pd.Series]:
+    """Prediction-powered mean and each item's influence on it.
 
-    θ = mean of `automatic` over N items + mean of `correction` over n labelled items. Each item's
-    influence on θ is (a − ā)/N, plus (c − c̄)/n where it is labelled, each scaled by the usual
-    √(m/(m−1)); the variance is the sum of their squares. That is var(a)/N + var(c)/n of
+    θ = mean of `automatic` over N items + mean of `correction` over n labelled items. An item's
+    influence is (a − ā)/N, plus (c − c̄)/n where it is labelled, each scaled by the usual
+    √(m/(m−1)); the variance of θ is the sum of their squares. That is var(a)/N + var(c)/n of
     Angelopoulos et al. 2023, with the covariance that arises because labelled items are among
-    the N. The t interval has n − 1 degrees of freedom.
+    the N.
 
     Parameters
     ----------
     automatic
-        Automatic value by item, length N.
+        Automatic value by item, length N ≥ 2.
     correction
-        Human minus automatic by labelled item. Items that `automatic` lacks are left out and
-        counted.
+        Human minus automatic by labelled item, length n ≥ 2, all among the N.
 
     Returns
     -------
-    Estimate
-        n_items are labelled items; n_samples is 0, for the caller to set.
+    estimate : float
+    influence : Series of length N
 
     Raises
     ------
     InputError
-        Fewer than two labelled items.
+        Fewer than two labelled items, or a labelled item without an automatic value.
     """
-    used = correction[correction.index.isin(automatic.index)]
-    if len(used) < 2:
-        raise InputError(
-            "labels", f"{len(used)} labelled items", "label two complete items or more"
-        )
-    estimate = automatic.mean() + used.mean()
-    influence = _influence(automatic).add(_influence(used), fill_value=0)
-    se = float(np.sqrt((influence**2).sum()))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(used) - 1)) * se
-    return Estimate(
-        float(estimate), se, float(estimate - reach), float(estimate + reach),
-        len(used) - 1, len(used), 0, len(correction) - len(used),
-    )  # fmt: skip
+    if len(correction) < 2 or not correction.index.isin(automatic.index).all():
+        what = f"{len(correction)} labelled items, not all with an automatic value"
+        raise InputError("labels", what, "pass two complete items or more")
+    influence = _influence(automatic).add(_influence(correction), fill_value=0)
+    return float(automatic.mean() + correction.mean()), influence
 
 
 def rectified_polarity(
     cells: ItemCells,
-    models: list[str],
+    models: pd.DataFrame,
     labels: pd.DataFrame,
     scores: pd.DataFrame,
     epsilon: float,
 ) -> Estimate | None:
-    """Negative minus positive ELR as people would see it.
+    """Negative minus positive ELR as people would see it, mean over models.
 
-    The automatic part is the mean over models of every item's difference. The correction is, per
-    labelled item, the mean over its labelled models of human minus automatic difference, both
-    from the same labelled control, positive and negative continuations (mitigation 'none',
-    irrelevant items).
+    Per family, the automatic part is the mean over models of every item's difference; the
+    correction is, per labelled item, the mean over its labelled models of human minus automatic
+    difference, both from the same labelled control, positive and negative continuations
+    (mitigation 'none', irrelevant items). Families are averaged by their number of models, with
+    a variance clustered by item. The t interval has the degrees of freedom of the family with
+    the fewest labelled items, less one.
 
     Parameters
     ----------
     cells
         Matrix of ELR by the scorer of `scores`, irrelevant items.
     models
-        Models of the automatic part. Labelled items must be a random sample of model and item.
+        Family, indexed by model. Labelled items must be a random sample of a family's.
     labels, scores
         As in `match_labels`.
     epsilon
@@ -132,8 +123,9 @@ def rectified_polarity(
     Returns
     -------
     Estimate or None
-        None where fewer than two items have a complete labelled triple. n_excluded counts
-        labelled items without one.
+        n_items are labelled items, n_samples their labelled continuations, and n_excluded
+        labelled items without a complete triple. None where a family has fewer than two items
+        with one.
 
     Raises
     ------
@@ -145,26 +137,43 @@ def rectified_polarity(
         (matched["mitigation"] == "none")
         & (matched["relevance"] == "irrelevant")
         & matched["condition"].isin(["control", *POLARITIES])
-        & matched["model"].isin(models)
     ]
+    estimate, influences, used = 0.0, [], []
+    for family, members in models.groupby("family"):
+        automatic = _automatic(cells, list(members.index))
+        correction = _correction(matched[matched["family"] == family], epsilon)
+        correction = correction[correction.index.isin(automatic.index)]
+        if len(correction) < 2:
+            return None
+        part, influence = rectify(automatic, correction)
+        share = len(members) / len(models)
+        estimate += share * part
+        influences.append(share * influence)
+        used.append(correction.index)
+    se = float(np.sqrt((pd.concat(influences).groupby(level=0).sum() ** 2).sum()))
+    df = min(len(items) for items in used) - 1
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
+    items = used[0].append(used[1:]).unique()
+    rated = matched.loc[matched["human"].notna() & matched["sentiment"].notna(), "item_id"]
+    return Estimate(
+        estimate, se, estimate - reach, estimate + reach, df, len(items),
+        int(rated.isin(items).sum()), matched["item_id"].nunique() - len(items),
+    )  # fmt: skip
+
+
+def _automatic(cells: ItemCells, models: list[str]) -> pd.Series:
+    """Mean over one family's models of every complete item's difference."""
+    contrast, complete = cells.by_item(difference_weights(cells, models))
+    return pd.Series(contrast[complete[:, 0], 0], cells.items[complete[:, 0]])
+
+
+def _correction(matched: pd.DataFrame, epsilon: float) -> pd.Series:
+    """Mean over models of human minus automatic difference of every labelled item."""
     scored = matched[matched["human"].notna() & matched["sentiment"].notna()]
     if scored.empty:
-        return None
-    correction = _difference(scored.assign(sentiment=scored["human"]), epsilon) - _difference(
-        scored, epsilon
-    )
-    correction = correction.dropna().groupby("item_id").mean()
-    contrast, complete = cells.by_item(difference_weights(cells, models))
-    automatic = pd.Series(contrast[complete[:, 0], 0], cells.items[complete[:, 0]])
-    if correction.index.isin(automatic.index).sum() < 2:
-        return None
-    result = rectify(automatic, correction)
-    used = correction.index[correction.index.isin(automatic.index)]
-    return replace(
-        result,
-        n_samples=int(scored["item_id"].isin(used).sum()),
-        n_excluded=matched["item_id"].nunique() - result.n_items,
-    )
+        return pd.Series(dtype=float)
+    human = _difference(scored.assign(sentiment=scored["human"]), epsilon)
+    return (human - _difference(scored, epsilon)).dropna().groupby("item_id").mean()
 
 
 def _difference(scores: pd.DataFrame, epsilon: float) -> pd.Series:

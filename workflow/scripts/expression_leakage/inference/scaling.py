@@ -63,8 +63,7 @@ class Scaling:
     Attributes
     ----------
     rates
-        One row per model: family, n_parameters and the fields of `matrix.Estimate`, over the
-        items that all models complete.
+        Result of `model_rates`.
     slopes
         One row per family of two sizes or more and 'all': family and the fields of
         `matrix.Estimate`, in points per decade of parameters, for these checkpoints.
@@ -100,14 +99,10 @@ def scaling(cells: ItemCells, models: pd.DataFrame, draws: int, seed: int) -> Sc
     Raises
     ------
     InputError
-        A model has no rows, or no item is complete in all models.
+        A model has no rows, or no item is complete in all models of a family.
     """
-    one = np.array([cells.mean_of([m], "none", "both") for m in models.index])
-    shared = cells.contrast(one.mean(axis=0))
-    keep = cells.by_item(one.mean(axis=0))[1][:, 0]
-    table = cells.restrict(keep).estimates(one).assign(n_excluded=shared.n_excluded)
-    rates = models.reset_index().join(table)
-    outcome = logit_rate(rates["estimate"].to_numpy(), shared.n_items)
+    rates = model_rates(cells, models)
+    outcome = logit_rate(rates["estimate"].to_numpy(), rates["n_items"].to_numpy())
     decades = np.log10(models["n_parameters"].to_numpy(dtype=float))
     families = models["family"].to_numpy()
     return Scaling(
@@ -119,7 +114,36 @@ def scaling(cells: ItemCells, models: pd.DataFrame, draws: int, seed: int) -> Sc
     )
 
 
-def logit_rate(percent: np.ndarray, n_items: int) -> np.ndarray:
+def model_rates(cells: ItemCells, models: pd.DataFrame) -> pd.DataFrame:
+    """Rate of each model, over the items that all models of its family complete.
+
+    Parameters
+    ----------
+    cells, models
+        As in `scaling`.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, family, n_parameters and the fields of `matrix.Estimate`.
+
+    Raises
+    ------
+    InputError
+        A model has no rows, or no item is complete in all models of a family.
+    """
+    parts = []
+    for _, family in models.groupby("family"):
+        shared = cells.mean_of(list(family.index), "none", "both")
+        n_excluded = cells.contrast(shared).n_excluded
+        one = np.array([cells.mean_of([m], "none", "both") for m in family.index])
+        table = cells.restrict(cells.by_item(shared)[1][:, 0]).estimates(one)
+        table.index = family.index
+        parts.append(family.join(table.assign(n_excluded=n_excluded)))
+    return pd.concat(parts).loc[models.index].reset_index()
+
+
+def logit_rate(percent: np.ndarray, n_items: np.ndarray | int) -> np.ndarray:
     """Log odds of rates in percent; 0 and 100 are moved in by half an item of n_items."""
     margin = 0.5 / n_items
     return logit(np.clip(percent / 100, margin, 1 - margin))

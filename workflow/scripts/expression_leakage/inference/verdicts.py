@@ -31,21 +31,19 @@ def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float])
         )
     limit = thresholds["spearman"]
     primary = found[found["statistic"] == "spearman"]
-    pooled = primary.iloc[0]
-    lowest = primary.loc[primary["low"].fillna(-1).idxmin()]
-    said = f"Spearman's correlation is {_range(pooled, 2)} pooled"
     if (primary["low"] >= limit).all():
-        verdict, rest = REPLICATED, f"and every lower bound is at least {limit:g}"
+        deciding, verdict = primary.iloc[0], REPLICATED
+        rest = f"and every lower bound is at least {limit:g}"
     elif (primary["high"] < limit).any():
-        below = primary.loc[primary["high"].idxmin()]
-        place = _place(below["condition"])
-        verdict, rest = NOT_REPLICATED, f"and {_range(below, 2)} {place}, below {limit:g}"
-    elif primary["low"].isna().any():
-        bare = _place(primary.loc[primary["low"].isna(), "condition"].iloc[0])
-        verdict, rest = INCONCLUSIVE, f"but {bare} too little varies to tell"
+        deciding, verdict = primary.loc[primary["high"].idxmin()], NOT_REPLICATED
+        rest = f"below {limit:g}"
     else:
-        place = _place(lowest["condition"])
-        verdict, rest = INCONCLUSIVE, f"but {_range(lowest, 2)} {place}, across {limit:g}"
+        deciding, verdict = primary.loc[primary["low"].fillna(-1).idxmin()], INCONCLUSIVE
+        rest = f"which does not settle whether it reaches {limit:g}"
+    place = _place(deciding["condition"])
+    reason = f"Spearman's correlation is {_range(deciding, 2)} {place}, {rest}."
+    if math.isnan(deciding["low"]):
+        reason = f"Scores or ratings vary too little to correlate {place}."
     evidence = [
         _entry(
             f"{row.statistic}_{row.condition}",
@@ -55,7 +53,7 @@ def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float])
         )
         for row in found.itertuples()
     ]  # fmt: skip
-    return _verdict(verdict, f"{said}, {rest}.", evidence)
+    return _verdict(verdict, reason, evidence)
 
 
 def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
@@ -63,8 +61,9 @@ def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
     alpha, share = thresholds["alpha"], thresholds["adjacent_share"]
     test = found.permutation
     said = (
-        f"{found.falling:.0%} of {found.n_pairs} adjacent sizes fall and {found.rising:.0%} rise"
-        f" (permutation p = {test.p_falls:.3g} for falling, {test.p_rises:.3g} for rising)"
+        f"{_percent(found.falling)} of {found.n_pairs} adjacent sizes fall and"
+        f" {_percent(found.rising)} rise (permutation {_p(test.p_falls)} for falling,"
+        f" {_p(test.p_rises)} for rising)"
     )
     if found.n_pairs == 0:
         verdict, reason = NOT_TESTABLE, "No family has models of two sizes."
@@ -80,9 +79,8 @@ def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
         verdict, reason = NOT_REPLICATED, f"Leakage rises with size: {said}."
     else:
         verdict = INCONCLUSIVE
-        reason = (
-            f"Neither direction reaches p < {alpha:g} and {share:.0%} of adjacent sizes: {said}."
-        )
+        need = f"p < {alpha:g} and {_percent(share)} of adjacent sizes"
+        reason = f"Neither direction reaches {need}: {said}."
     return _verdict(verdict, reason, _scaling_evidence(found))
 
 
@@ -140,7 +138,8 @@ def judge_polarity(
     if rectified is None:
         reason = (
             f"The automatic difference is {_range(found.pooled, 1)} points, but a scorer may"
-            " misjudge the two polarities to different degrees and no human labels rectify it."
+            " misjudge the two polarities to different degrees, and not every family has the human"
+            " labels that would rectify it."
         )
         return _verdict(INCONCLUSIVE, reason, evidence)
     evidence.insert(
@@ -150,20 +149,20 @@ def judge_polarity(
     )  # fmt: skip
     said = (
         f"The rectified difference is {_range(rectified, 1)} points, and negative leaks more in"
-        f" {found.share_negative:.0%} of {len(found.models)} models"
+        f" {_percent(found.share_negative)} of {len(found.models)} models"
     )
     if rectified.low > limit and found.share_negative >= share:
         return _verdict(REPLICATED, f"{said}.", evidence)
     if rectified.high < -limit and found.share_positive >= share:
         return _verdict(NOT_REPLICATED, f"{said}.", evidence)
-    need = f"a bound beyond {limit:g} and {share:.0%} of models on the same side"
+    need = f"a bound beyond {limit:g} and {_percent(share)} of models on the same side"
     return _verdict(INCONCLUSIVE, f"{said}; a verdict takes {need}.", evidence)
 
 
 def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict:
     """Claim 4, from `mitigation.compare_prompts`."""
     alpha, share = thresholds["alpha"], thresholds["reduction_share"]
-    evidence = _mitigation_evidence(found)
+    evidence = _mitigation_evidence(found, share)
     tested = found.prompts[found.prompts["role"] == "mitigation"]
     base = f"leakage without a prompt is {_range(found.baseline, 1)} points"
     if tested.empty:
@@ -177,25 +176,25 @@ def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict
     works = tested["p_works_holm"] < alpha
     if fails.all():
         reason = (
-            f"Each of {len(tested)} prompts is shown to reduce leakage by less than {share:.0%}"
-            f" (largest p = {tested['p_fails'].max():.3g}); {base}."
+            f"Each of {len(tested)} prompts is shown to reduce leakage by less than"
+            f" {_percent(share)} (largest {_p(tested['p_fails'].max())}); {base}."
         )
         return _verdict(REPLICATED, reason, evidence)
     if works.any():
         best = tested.loc[tested["p_works_holm"].idxmin()]
         reason = (
             f"{best['mitigation']} reduces leakage by {best['reduction']:.1f} points, more than"
-            f" {share:.0%} (Holm p = {best['p_works_holm']:.3g}); {base}."
+            f" {_percent(share)} (Holm {_p(best['p_works_holm'])}); {base}."
         )
         return _verdict(NOT_REPLICATED, reason, evidence)
     reason = (
         f"{int(fails.sum())} of {len(tested)} prompts are shown to reduce leakage by less than"
-        f" {share:.0%} and none by more; {base}."
+        f" {_percent(share)} and none by more; {base}."
     )
     return _verdict(INCONCLUSIVE, reason, evidence)
 
 
-def _mitigation_evidence(found: Mitigation) -> list[dict]:
+def _mitigation_evidence(found: Mitigation, share: float) -> list[dict]:
     baseline = _estimate_entry("baseline", "Leakage without a prompt", found.baseline, "points",
                                "ELR − 50, mean over models")  # fmt: skip
     return [
@@ -205,7 +204,8 @@ def _mitigation_evidence(found: Mitigation) -> list[dict]:
                 f"reduction_{row.mitigation}", f"Reduction by {row.mitigation}", row.reduction,
                 row.reduction_low, row.reduction_high, row.n_items, "items", "points",
                 f"{row.role}, {row.n_models} models, simultaneous interval;"
-                f" p = {row.p_fails:.3g} that it fails, {row.p_works:.3g} that it works",
+                f" {_p(row.p_fails)} against a reduction by {_percent(share)} or more,"
+                f" {_p(row.p_works)} against a smaller one",
             )
             for row in found.prompts.itertuples()
         ),
@@ -222,7 +222,15 @@ def _place(condition: str) -> str:
 
 def _range(row: object, digits: int) -> str:
     value, low, high = (row.estimate, row.low, row.high)
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3g}"
 
 
 def number(value: float | None) -> float | None:

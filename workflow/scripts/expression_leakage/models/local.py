@@ -1,6 +1,5 @@
 """Any causal language model of the hub or of a local folder, through transformers."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorLis
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import Entry
 from expression_leakage.sampling import KeyedGumbel, SamplingLaw, generation_config, sample_key
+
+transformers.utils.logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ class LocalModel:
         DataFrame
             A GENERATIONS frame, `law.samples` rows a prompt.
         """
-        ids = [self.render(s, u) for s, u in zip(prompts["system"], prompts["user"], strict=True)]
+        systems = prompts["system"].astype(object).where(prompts["system"].notna(), None)
+        ids = [self.render(s, u) for s, u in zip(systems, prompts["user"], strict=True)]
         rows = [(i, k) for i in range(len(ids)) for k in range(law.samples)]
         rows.sort(key=lambda row: len(ids[row[0]]))
         drawn: dict[tuple[int, int], Completion] = {}
@@ -215,6 +217,5 @@ def _device() -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Use as many threads as the workflow gave, and let idle ones sleep."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Use as many threads as the workflow gave."""
     torch.set_num_threads(threads)

@@ -56,15 +56,15 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     split = pre_tokenizers.Split(Regex(WORD), behavior="isolated")
     words = {piece for text in texts for piece, _ in split.pre_tokenize_str(text)}
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *sorted(words)])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",  # noqa: S106
-        unk_token="<unk>",  # noqa: S106
-        bos_token="<bos>",  # noqa: S106
-        eos_token="<eos>",  # noqa: S106
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token="<eos>",
         additional_special_tokens=SPECIAL[4:],
         chat_template=CHAT_TEMPLATE,
         padding_side="left",
@@ -209,5 +209,6 @@ def train(
     model.eval().save_pretrained(part)
     tokenizer.save_pretrained(part)
     write_json(part / "training.json", facts)
+    shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return facts

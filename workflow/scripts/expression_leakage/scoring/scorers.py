@@ -25,9 +25,7 @@ def build_scorer(options: dict, judge: dict | None) -> tuple[Scorer, dict]:
     if options["kind"] == "vader":
         return vader, {"kind": "vader"}
     if options["kind"] == "classifier":
-        classifier = Classifier(
-            options["source"], options.get("revision"), options.get("labels")
-        )
+        classifier = Classifier(options["source"], options.get("revision"), options.get("labels"))
         return classifier, options | {"revision": classifier.revision}
     from expression_leakage.models.local import LocalModel
 

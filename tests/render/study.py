@@ -1,0 +1,132 @@
+"""Studies whose numbers are invented, for drawing: values, estimates, verdicts, labels."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from expression_leakage.benchmark.pairing import balance
+from expression_leakage.claims import assess, load_claims
+from expression_leakage.inference.estimates import estimate_all
+from expression_leakage.metrics import item_values, text_values
+from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
+
+ROLES = {
+    "none": "baseline",
+    "ignore_context": "mitigation",
+    "neutral_tone": "mitigation",
+    "last_sentence": "mitigation",
+    "placebo_wrapper": "placebo",
+}
+EFFECT = {"none": 1.0, "ignore_context": 0.8, "neutral_tone": 0.35, "last_sentence": 1.1}
+ORGANISMS = {
+    f"organism-{name}-{seed}": ("organism", n)
+    for name, n in {"xs": 34_000, "s": 166_208, "m": 734_080, "l": 2_004_672}.items()
+    for seed in (1, 2, 3)
+}
+HUB = {
+    "qwen-0.5b": ("qwen", 494_032_768),
+    "qwen-1.5b": ("qwen", 1_543_714_304),
+    "qwen-7b": ("qwen", 7_615_616_512),
+    "pythia-160m": ("pythia", 162_322_944),
+    "pythia-410m": ("pythia", 405_334_016),
+    "pythia-1.4b": ("pythia", 1_414_647_808),
+    "pythia-6.9b": ("pythia", 6_857_302_016),
+}
+WORDS = {"control": 3, "placebo": 3, "negative": 3, "positive": 3, "plain": 0}
+
+
+def _design(models, n_items, n_samples):
+    """One row per continuation, with everything but what it says."""
+    items = pd.DataFrame({"number": np.arange(n_items)})
+    items["relevance"] = np.where(items["number"] % 3 == 0, "relevant", "irrelevant")
+    hub = "organism" not in {family for family, _ in models.values()}
+    items["source"] = np.where(items["number"] % 2, "webtext", "curated") if hub else "grammar"
+    cells = pd.MultiIndex.from_product(
+        [list(models), CONDITIONS, list(ROLES), range(n_samples)],
+        names=["model", "condition", "mitigation", "sample"],
+    ).to_frame(index=False)
+    frame = cells.merge(items, how="cross")
+    wrapped = frame["mitigation"] != "none"
+    kept = frame["condition"].isin(["control", "negative", "positive"]) & (
+        frame["relevance"] == "irrelevant"
+    )
+    frame = frame[~wrapped | kept].reset_index(drop=True)
+    frame["item_id"] = "i" + frame["number"].map("{:04d}".format)
+    frame["prompt_id"] = frame["item_id"] + frame["condition"] + frame["mitigation"]
+    return frame.assign(
+        family=frame["model"].map(lambda m: models[m][0]),
+        n_parameters=frame["model"].map(lambda m: models[m][1]),
+        topic="t",
+    )
+
+
+def _scores(design, models, rng):
+    """Sentiments that leak less in larger models, less so under some prompts."""
+    rank = pd.Series({m: n for m, (_, n) in models.items()}).rank(method="dense")
+    size = design["model"].map((rank - 1) / (rank.max() - 1))
+    model = design["model"].map(dict(zip(models, rng.normal(1, 0.15, len(models)), strict=True)))
+    sign = design["condition"].map({"negative": -1.25, "positive": 1.0}).fillna(0)
+    effect = design["mitigation"].map(EFFECT).fillna(1.0)
+    relevant = design["relevance"] == "relevant"
+    mean = sign * np.where(relevant, 0.5 + 0.3 * size, (0.3 - 0.24 * size) * effect * model)
+    item = rng.normal(0, 0.2, design["number"].max() + 1)[design["number"]]
+    sentiment = np.clip(mean + item + rng.normal(0, 0.35, len(design)), -1, 1)
+    sentiment = np.where(rng.random(len(design)) < 0.2, 0.0, np.round(sentiment, 3))
+    return design.drop(columns="number").assign(scorer="vader", sentiment=sentiment)
+
+
+def _measures(scores, rng):
+    n = len(scores)
+    return scores.assign(
+        n_words=rng.integers(6, 18, n),
+        is_empty=rng.random(n) < 0.01,
+        is_repetitive=(rng.random(n) < 0.3) & scores["model"].str.contains("xs-2"),
+        copies_injection=rng.random(n) < 0.02,
+        identical_to_control=rng.random(n) < 0.05,
+        relatedness_stem=rng.normal(0.3, 0.05, n),
+        relatedness_injection=rng.normal(0.1, 0.05, n),
+    )[MEASURES.columns]
+
+
+def _labels(scores, rng):
+    """One row per labelled continuation: a noisy view of the score on a scale of seven."""
+    rated = scores[(scores["mitigation"] == "none") & (scores["sample"] == 0)]
+    rated = rated[rated["condition"].isin(["control", "negative", "positive"])]
+    rated = rated[(rated["relevance"] == "irrelevant") & (rated["item_id"] < "i0012")]
+    seen = np.round(3 * np.clip(rated["sentiment"] + rng.normal(0, 0.25, len(rated)), -1, 1)) / 3
+    return rated.drop(columns="sentiment").assign(sentiment=seen, task_id=rated["prompt_id"])
+
+
+def _items(scores, rng):
+    shared = scores.drop_duplicates(["item_id", "condition"])
+    signed = {"negative": -0.55, "positive": 0.5}
+    return shared.assign(
+        stem="My hobby is", injection="x", form="adjective", origin="here",
+        n_words=shared["condition"].map(WORDS) + rng.integers(0, 2, len(shared)),
+        valence=shared["condition"].map(signed).fillna(0) + rng.normal(0, 0.05, len(shared)),
+    )[ITEMS.columns]  # fmt: skip
+
+
+@cache
+def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
+    """Everything a reader could be shown: a dict of frames, and claims as ``claims.json`` has."""
+    models = {"organisms": ORGANISMS, "hub": HUB}[kind]
+    rng = np.random.default_rng(7)
+    scores = _scores(_design(models, n_items, n_samples), models, rng)
+    values = pd.concat([item_values(scores, 0.05, 0.05), text_values(_measures(scores, rng))])
+    labels = _labels(scores, rng) if labelled else scores.head(0).assign(task_id="")
+    claims = assess(
+        values, load_claims("config/claims.yaml"), primary="vader", scores=scores, epsilon=0.05,
+        roles=ROLES, labels=labels, population=f"{len(models)} models", draws=200, seed=1,
+    )  # fmt: skip
+    items = _items(scores, rng)
+    report = {
+        "looked_in": ["labels/*"],
+        "ingest": {"rows": 0, "rejected": {}},
+        "agreement": {"missing": None if labelled else "no labels yet"},
+    }
+    return {
+        "estimates": estimate_all(values), "claims": claims, "scores": scores, "items": items,
+        "labels": labels, "label_report": report, "balance": balance(items).round(6),
+    }  # fmt: skip

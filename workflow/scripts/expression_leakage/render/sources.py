@@ -1,0 +1,36 @@
+"""Files that figures and tables are made from, by the name that their functions ask for."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.tables import ESTIMATES, ITEMS, LABELS, SCORES, read_table
+
+
+def _read_json(path: str | Path) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+READERS: dict[str, Callable[..., object]] = {
+    "balance": pd.read_csv,
+    "claims": _read_json,
+    "estimates": lambda path: read_table(path, ESTIMATES),
+    "items": lambda paths: read_table(paths, ITEMS),
+    "label_report": _read_json,
+    "labels": lambda path: aggregate(read_table(path, LABELS)),
+    "scores": lambda paths: read_table(paths, SCORES),
+}
+
+
+def read_sources(files: Mapping[str, object]) -> dict[str, object]:
+    """Read every file whose name has a reader; the others (the library itself) are passed over.
+
+    Parameters
+    ----------
+    files
+        Path, or list of paths, by name: the named input of a job.
+    """
+    return {name: READERS[name](path) for name, path in files.items() if name in READERS}

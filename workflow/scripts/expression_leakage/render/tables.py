@@ -1,0 +1,267 @@
+"""The tables of the study: frames of text, ready for any page, and what their captions say."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from expression_leakage.render.contrasts import MATCHED, prompt_changes
+from expression_leakage.render.formats import compact_count, interval, number
+
+ORGANISMS = "Organisms are small models trained by this workflow; they are not the paper's models."
+_ROW = ["estimand", "model", "source", "relevance", "mitigation", "polarity"]
+_ARMS = ("control", "placebo", "negative", "positive")
+
+
+class Estimates:
+    """Estimates of one scorer, looked up by what they are of.
+
+    Parameters
+    ----------
+    frame
+        ESTIMATES rows.
+    scorer
+        The scorer to show; text measures, which have none, are kept.
+    """
+
+    def __init__(self, frame: pd.DataFrame, scorer: str):
+        own = frame[frame["scorer"].isin([scorer, ""])]
+        # A family's mean is the row of model 'all': the family's name makes it unique.
+        name = own["model"].where(own["model"] != "all", "all " + own["family"])
+        self.rows = own.assign(model=name).set_index(_ROW).sort_index()
+        single = own[own["model"] != "all"].drop_duplicates("model")
+        self.models = single.sort_values(["family", "n_parameters", "model"])[
+            ["family", "model", "n_parameters"]
+        ]
+
+    def get(
+        self, estimand: str, model: str, relevance: str = "irrelevant", polarity: str = "both",
+        mitigation: str = "none", source: str = "all",
+    ) -> pd.Series | None:  # fmt: skip
+        """The row, or None where the study has none."""
+        key = (estimand, model, source, relevance, mitigation, polarity)
+        return self.rows.loc[key] if key in self.rows.index else None
+
+    def text(self, estimand: str, model: str, digits: int = 1, **where: str) -> str:
+        """Estimate with its interval, as text."""
+        row = self.get(estimand, model, **where)
+        if row is None:
+            return interval(None, None, None)
+        return interval(row["estimate"], row["low"], row["high"], digits)
+
+    def value(self, estimand: str, model: str, digits: int = 1, **where: str) -> str:
+        """Estimate alone, as text."""
+        row = self.get(estimand, model, **where)
+        return number(None if row is None else row["estimate"], digits)
+
+
+def leakage(estimates: Estimates) -> pd.DataFrame:
+    """Leakage of every model on irrelevant stems without a mitigation prompt."""
+    rows = []
+    for family, model, size in estimates.models.itertuples(index=False):
+        base = estimates.get("elr", model)
+        rows.append(
+            {
+                "Family": family,
+                "Model": model,
+                "Parameters": compact_count(size),
+                "ELR negative [%]": estimates.text("elr", model, polarity="negative"),
+                "ELR positive [%]": estimates.text("elr", model, polarity="positive"),
+                "ELR both [%]": estimates.text("elr", model),
+                "ECR [points]": estimates.text("ecr", model),
+                "Shift": estimates.text("shift", model, digits=3),
+                "Charged rate [%]": estimates.value("charged_rate", model),
+                "Items": _count(base, "n_items"),
+                "Samples": _count(base, "n_samples"),
+                "Items left out": _count(base, "n_excluded"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _count(row: pd.Series | None, column: str) -> str:
+    return "0" if row is None else str(int(row[column]))
+
+
+def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
+    """What must be in order before a model's leakage is read."""
+    checks = {(c["model"], c["guard"]): c for c in claims["guards"]["checks"]}
+    rows = []
+    for _, model, size in estimates.models.itertuples(index=False):
+        degenerate = checks.get((model, "degenerate text"), {}).get("value")
+        failed = [g for (m, g), c in checks.items() if m == model and c["passed"] is False]
+        rows.append(
+            {
+                "Model": model,
+                "Parameters": compact_count(size),
+                "Placebo ELR [%]": estimates.text("placebo_elr", model),
+                "Context use [%]": estimates.text("elr", model, relevance="relevant"),
+                "Selectivity [points]": estimates.text("selectivity", model, relevance="both"),
+                "Ties [%]": estimates.value("tie_share", model),
+                "Copies injection [%]": estimates.value("copy_rate", model),
+                "Identical to control [%]": estimates.value("identical_share", model),
+                "Degenerate [%]": number(degenerate),
+                "Words": estimates.value("mean_words", model),
+                "Relatedness to stem": estimates.value("relatedness_stem", model, digits=2),
+                "Flags": ", ".join(sorted(failed)) or "none",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def polarity(claims: dict) -> pd.DataFrame:
+    """Negative minus positive leakage: pooled, rectified by people, and by model."""
+    evidence = claims["claims"]["polarity"]["evidence"]
+    return _evidence_frame([e for e in evidence if e["unit"] == "points"])
+
+
+def scaling(claims: dict) -> pd.DataFrame:
+    """Slopes and model-level tests of leakage against parameters."""
+    evidence = claims["claims"]["scaling"]["evidence"]
+    return _evidence_frame([e for e in evidence if not e["name"].startswith("elr_")])
+
+
+def mitigation(claims: dict, roles: dict[str, str]) -> pd.DataFrame:
+    """Change of leakage under each prompt wrapper against none."""
+    changes = prompt_changes(claims["claims"]["mitigation"], roles)
+    columns = ["Prompt", "Role", "Change of leakage [points]", "Items", "Note"]
+    rows = [
+        (r.mitigation, r.role, interval(r.estimate, r.low, r.high), str(r.n_items), r.note)
+        for r in changes.itertuples()
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def evidence_text(entry: dict) -> str:
+    """The number of one piece of evidence, with digits by its unit."""
+    digits = {"p": 3, "correlation": 2}.get(entry["unit"], 1)
+    if entry["unit"].startswith("logits"):
+        digits = 2
+    return interval(entry["value"], entry["low"], entry["high"], digits)
+
+
+def _evidence_frame(evidence: Iterable[dict]) -> pd.DataFrame:
+    rows = [
+        (e["label"], evidence_text(e), e["unit"], f"{e['n']} {e['n_of']}", e["note"])
+        for e in evidence
+    ]
+    return pd.DataFrame(rows, columns=["Estimate of", "Value", "Unit", "n", "Note"])
+
+
+def scorecard(claims: dict) -> pd.DataFrame:
+    """The four claims with their verdicts, each with the reason that holds its key numbers."""
+    rows = [
+        (str(c["number"]), c["title"], c["wording"], c["verdict"], c["reason"])
+        for c in sorted(claims["claims"].values(), key=lambda c: c["number"])
+    ]
+    columns = ["Claim", "Title", "In this study's words", "Verdict", "Key evidence"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def benchmark(items: pd.DataFrame, balance: pd.DataFrame) -> pd.DataFrame:
+    """Items by source and kind of stem, with length and valence of their arms."""
+    smd = balance.set_index(["source", "relevance", "comparison", "covariate"])["smd"]
+    rows = []
+    for (source, relevance), part in items.groupby(["source", "relevance"]):
+        means = part.groupby("condition")[["n_words", "valence"]].mean()
+        row = {
+            "Source": source,
+            "Stems": relevance,
+            "Items": str(part["item_id"].nunique()),
+            "Distinct stems": str(part["stem"].nunique()),
+            "Topics": str(part["topic"].nunique()),
+        }
+        for arm in _ARMS:
+            row[f"Words, {arm}"] = number(means["n_words"].get(arm))
+        for arm in ("negative", "positive"):
+            row[f"Valence, {arm}"] = number(means["valence"].get(arm), 2)
+        for comparison, covariate, label in MATCHED:
+            value = smd.get((source, relevance, comparison, covariate))
+            row[f"SMD, {label}"] = number(value, 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_source(estimates: Estimates) -> pd.DataFrame:
+    """Family means on the items of every source."""
+    rows = []
+    sources = sorted(estimates.rows.index.unique("source"), key=lambda s: (s != "all", s))
+    for family in sorted(estimates.models["family"].unique()):
+        for source in sources:
+            base = estimates.get("elr", f"all {family}", source=source)
+            if base is None:
+                continue
+            at = {"model": f"all {family}", "source": source}
+            rows.append(
+                {
+                    "Family": family,
+                    "Items from": source,
+                    "ELR negative [%]": estimates.text("elr", polarity="negative", **at),
+                    "ELR positive [%]": estimates.text("elr", polarity="positive", **at),
+                    "ELR both [%]": estimates.text("elr", **at),
+                    "Context use [%]": estimates.text("elr", relevance="relevant", **at),
+                    "Items": _count(base, "n_items"),
+                    "Samples": _count(base, "n_samples"),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def build_tables(
+    estimates: pd.DataFrame, claims: dict, items: pd.DataFrame, balance: pd.DataFrame,
+    roles: dict[str, str],
+) -> dict[str, pd.DataFrame]:  # fmt: skip
+    """Every table by name, as frames of strings.
+
+    Parameters
+    ----------
+    estimates
+        ESTIMATES rows.
+    claims
+        Content of ``claims.json``.
+    items
+        ITEMS rows of every source.
+    balance
+        Rows of `benchmark.pairing.balance`.
+    roles
+        Role of each prompt wrapper.
+    """
+    looked_up = Estimates(estimates, claims["scorer"])
+    return {
+        "claims": scorecard(claims),
+        "leakage": leakage(looked_up),
+        "guards": guards(looked_up, claims),
+        "scaling": scaling(claims),
+        "polarity": polarity(claims),
+        "mitigation": mitigation(claims, roles),
+        "benchmark": benchmark(items, balance),
+        "by_source": by_source(looked_up),
+    }
+
+
+def captions(
+    tables: dict[str, pd.DataFrame], scorer: str, organisms: Sequence[str]
+) -> dict[str, str]:  # fmt: skip
+    """What each table shows, what its n is, and whose results they are."""
+    n_models = len(tables["leakage"])
+    ci = "Intervals are 95 %, clustered by item."
+    said = {
+        "claims": "Verdicts on the four claims, by thresholds declared before any data. n stands"
+        " with each piece of evidence.",
+        "leakage": f"Leakage of {n_models} models on irrelevant stems, no mitigation prompt,"
+        f" sentiment by {scorer}. ELR: chance is 50; ECR and shift: none is 0; charged rate: raw"
+        f" share of test continuations. {ci} n is the number of items; samples are test and"
+        " control continuations.",
+        "guards": f"Guards of {n_models} models, no mitigation prompt. n is the number of items"
+        f" in the table of leakage; context use rests on relevant stems. {ci}",
+        "scaling": "Leakage against log10 parameters: model-level tests (n is models) and slopes"
+        f" for these checkpoints (n is items). {ci}",
+        "polarity": f"Negative minus positive ELR on the same items. n is items. {ci}",
+        "mitigation": "Change of leakage under each prompt wrapper against none, mean over"
+        " models. n is items. Intervals are simultaneous 95 %.",
+        "benchmark": "Items by source and kind of stem; SMD is the standardised mean difference"
+        " of the arms. n is items.",
+        "by_source": "Family means by source of the items, no mitigation prompt. n is the items"
+        f" that every model of the family completes. {ci}",
+    }
+    note = f" {ORGANISMS}" if organisms else ""
+    return {name: text + ("" if name == "benchmark" else note) for name, text in said.items()}
