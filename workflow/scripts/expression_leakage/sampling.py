@@ -45,10 +45,15 @@ def sample_key(seed: int, prompt_id: str, sample: int) -> int:
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
-    """A bijection of 32-bit integers held in int64 that scatters its input (murmur3 finaliser)."""
-    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & _MASK
-    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & _MASK
-    return x ^ (x >> 16)
+    """Scatter 32-bit integers held in int64, in place and one to one (murmur3's finaliser)."""
+    x ^= x >> 16
+    x *= 0x85EBCA6B
+    x &= _MASK
+    x ^= x >> 13
+    x *= 0xC2B2AE35
+    x &= _MASK
+    x ^= x >> 16
+    return x
 
 
 def gumbel_noise(keys: torch.Tensor, step: int, size: int) -> torch.Tensor:
@@ -68,11 +73,10 @@ def gumbel_noise(keys: torch.Tensor, step: int, size: int) -> torch.Tensor:
     float32 tensor, shape (rows, size)
     """
     token = _mix(torch.arange(size, device=keys.device) + 0x9E3779B9)
-    row = _mix((keys & _MASK) ^ _mix((keys >> 32) + step * 0x632BE5AB & _MASK))
-    bits = _mix(row[:, None] ^ token[None, :])
-    bits = _mix((bits + row[:, None]) & _MASK)
-    uniform = (bits.to(torch.float64) + 0.5) / 2.0**32
-    return (-torch.log(-torch.log(uniform))).to(torch.float32)
+    high = _mix((keys >> 32) + step * 0x632BE5AB & _MASK)
+    row = _mix((keys & _MASK) ^ high)
+    uniform = (_mix(row[:, None] ^ token).to(torch.float64) + 0.5) / 2.0**32
+    return uniform.log_().neg_().log_().neg_().to(torch.float32)
 
 
 class KeyedGumbel(LogitsProcessor):

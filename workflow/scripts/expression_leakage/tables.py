@@ -247,13 +247,14 @@ def check(frame: pd.DataFrame, table: Table, where: object) -> pa.Table:
     if repeated.any():
         key = dict(zip(table.key, frame.loc[repeated, list(table.key)].iloc[0], strict=True))
         raise InputError(where, f"{repeated.sum()} rows repeat a key, first {key}", "drop them")
+    for field in table.fields:
+        if not field.nullable and (nulls := frame[field.name].isna().sum()):
+            raise InputError(where, f"{nulls} nulls in {field.name!r}", "fill them in")
     try:
         arrow = pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(where, f"wrong type: {error}", remedy) from error
-    for field, column in zip(table.fields, arrow.columns, strict=True):
-        if column.null_count and not field.nullable:
-            raise InputError(where, f"{column.null_count} nulls in {field.name!r}", "fill them in")
+        said = " ".join(str(error).split())
+        raise InputError(where, f"wrong type: {said}", remedy) from error
     return arrow.replace_schema_metadata(None)
 
 

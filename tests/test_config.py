@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from expression_leakage.config import SCHEMAS, check_config, load_models, load_yaml
+from expression_leakage.errors import InputError
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+@pytest.fixture
+def config():
+    return load_yaml(CONFIG / "config.yaml")
+
+
+@pytest.mark.parametrize("study", ["config", "tiny", "paper"])
+def test_every_shipped_study_is_valid_and_its_models_too(config, study):
+    update_config(config, load_yaml(CONFIG / f"{study}.yaml"))
+    check_config(config, study)
+    models = load_models(CONFIG.parent / config["models"])
+    assert all(entry["gpus"] >= 0 for entry in models.values())
+
+
+def test_the_full_study_has_four_families_with_four_sizes():
+    models = load_models(CONFIG / "models" / "hub.yaml").values()
+    sizes = {}
+    for entry in models:
+        sizes.setdefault(entry["family"], set()).add(entry["parameters"])
+    assert sum(len(s) >= 4 for s in sizes.values()) >= 4
+
+
+def test_defaults_are_filled_in_at_every_depth(config):
+    del config["organism"]["world"], config["metrics"], config["benchmark"]["curated"]["tolerances"]
+    check_config(config, "c")
+    assert config["organism"]["world"]["kappa"] == {"negative": 0.9, "positive": 0.9}
+    assert config["metrics"]["tau"] == 0.05
+    assert config["benchmark"]["curated"]["tolerances"]["words"] == 1
+
+
+def test_filling_in_one_study_leaves_the_next_untouched(config):
+    config["organism"].pop("world")
+    first = check_config(config, "a")
+    first["organism"]["world"]["kappa"]["negative"] = 0.1
+    second = load_yaml(CONFIG / "config.yaml")
+    second["organism"].pop("world")
+    assert check_config(second, "b")["organism"]["world"]["kappa"]["negative"] == 0.9
+
+
+def at(config, path, value):
+    *way, last = path.split(".")
+    for key in way:
+        config = config[key]
+    config[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("sampling.temprature", 1, r"c\.yaml: sampling: .*'temprature' was unexpected.*known keys"),
+        ("sampling.temperature", "hot", r"c\.yaml: sampling\.temperature: 'hot' is not of type"),
+        ("sampling.samples", 0, r"sampling\.samples: 0 is less than the minimum"),
+        ("benchmark.sources.organism", ["grammer"], r"benchmark\.sources\.organism\.0"),
+        ("scoring.primary", "afinn", r"scoring\.primary: 'afinn' is not among"),
+        ("scoring.scorers.x", {"kind": "magic"}, r"scoring\.scorers\.x"),
+        ("scoring.relatedness.kind", "encoder", "an encoder has no source"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_remedy(config, path, value, said):
+    at(config, path, value)
+    with pytest.raises(InputError, match=said) as error:
+        check_config(config, "c.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_says_so(config):
+    del config["claims"]
+    with pytest.raises(InputError, match="'claims' is a required property — add the key"):
+        check_config(config, "c.yaml")
+
+
+ENTRY = {"name": "m", "family": "f", "format": "chat", "parameters": 1, "source": "x/y"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([ENTRY | {"sorce": "x"}], r"m\.yaml: 0: .*'sorce' was unexpected"),
+        ([ENTRY | {"format": "base"}], r"m\.yaml: 0\.format: 'base' is not one of"),
+        ([ENTRY, ENTRY], "two entries are named 'm'"),
+        ([{k: v for k, v in ENTRY.items() if k != "source"}], r"m\.yaml: 0: "),
+        ([ENTRY | {"name": "../m"}], r"0\.name"),
+        ([], r"m\.yaml: top level"),
+    ],
+)
+def test_a_mistake_in_a_models_entry_names_it(tmp_path, entries, said):
+    path = tmp_path / "m.yaml"
+    path.write_text(yaml.safe_dump(entries), encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        load_models(path)
+
+
+def test_a_missing_file_and_broken_yaml_are_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_yaml(tmp_path / "gone.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1\nb: 2\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"bad\.yaml line 2: is not YAML") as error:
+        load_yaml(tmp_path / "bad.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_every_key_is_explained_in_the_readme():
+    schema = load_yaml(SCHEMAS / "config.schema.yaml")
+    text = (CONFIG / "README.md").read_text(encoding="utf-8")
+
+    def keys(part):
+        for name, value in part.get("properties", {}).items():
+            yield name
+            yield from keys(value)
+
+    models = load_yaml(SCHEMAS / "models.schema.yaml")["items"]
+    missing = [k for k in [*keys(schema), *keys(models)] if f"`{k}`" not in text]
+    assert not missing

@@ -1,0 +1,203 @@
+"""The whole workflow on the tiny configuration, from an empty folder to the paper."""
+
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+from workspace import copy_checkout, snakemake
+
+from expression_leakage.tables import read_meta
+
+TINY = ("--configfile", "config/tiny.yaml")
+MODELS = ("organism-12k-1", "organism-12k-2", "organism-30k-1")
+ITEMS, RELEVANT, SAMPLES = 24, 8, 2
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = copy_checkout(tmp_path_factory.mktemp("checkout"))
+    run = snakemake(folder, *TINY)
+    assert run.returncode == 0, run.stdout[-5000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(study):
+    return study / "results" / "tiny"
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pq.read_table(path).to_pandas()
+
+
+def test_every_prompt_has_its_samples_and_no_cell_is_missing(results):
+    for model in MODELS:
+        table = read(results / "generations" / f"{model}.parquet")
+        counts = table.groupby(["relevance", "condition", "mitigation"]).size()
+        arms = counts.xs("none", level="mitigation")
+        assert (arms["irrelevant"] == ITEMS * SAMPLES).all()
+        assert (arms["relevant"] == RELEVANT * SAMPLES).all()
+        assert len(arms["irrelevant"]) == 5
+        wrapped = counts.drop("none", level="mitigation")
+        assert set(wrapped.index.get_level_values("condition")) == {
+            "control",
+            "negative",
+            "positive",
+        }
+        assert (wrapped == ITEMS * SAMPLES).all()
+        assert wrapped.index.get_level_values("mitigation").nunique() == 5
+
+
+def test_the_law_of_sampling_stands_beside_the_samples(results):
+    meta = read_meta(results / "generations" / f"{MODELS[0]}.parquet")
+    assert meta["sampling"] == {
+        "temperature": 1.0,
+        "max_new_tokens": 16,
+        "samples": SAMPLES,
+        "seed": 20250803,
+    }
+    assert meta["model"]["n_parameters"] == 12_080
+
+
+def leak_rate(table: pd.DataFrame, sign: int, tie: float = 0.05) -> float:
+    """ELR by its definition, pair by pair, from the texts."""
+    scorer = SentimentIntensityAnalyzer()
+    arm = "positive" if sign > 0 else "negative"
+    rates = []
+    for _, item in table.groupby("item_id"):
+        score = {
+            condition: [scorer.polarity_scores(text)["compound"] for text in part["text"]]
+            for condition, part in item.groupby("condition")
+        }
+        pairs = [sign * (t - c) for t in score[arm] for c in score["control"]]
+        wins = [1 if d > tie else 0.5 if abs(d) <= tie else 0 for d in pairs]
+        rates.append(sum(wins) / len(wins))
+    return 100 * sum(rates) / len(rates)
+
+
+@pytest.mark.parametrize(("polarity", "sign"), [("negative", -1), ("positive", 1)])
+def test_the_leak_rates_are_those_of_the_texts(results, polarity, sign):
+    estimates = read(results / "estimates.parquet")
+    for model in MODELS:
+        table = read(results / "generations" / f"{model}.parquet")
+        table = table[(table["mitigation"] == "none") & (table["relevance"] == "irrelevant")]
+        row = estimates.query(
+            "estimand == 'elr' and model == @model and source == 'all' and polarity == @polarity"
+            " and mitigation == 'none' and relevance == 'irrelevant'"
+        )
+        assert row["estimate"].item() == pytest.approx(leak_rate(table, sign))
+        assert row["n_items"].item() == ITEMS
+        assert row["low"].item() < row["estimate"].item() < row["high"].item()
+
+
+def test_no_claim_is_called_replicated_without_what_it_needs(results):
+    claims = json.loads((results / "claims.json").read_text())["claims"]
+    assert claims["agreement"]["verdict"] == "not testable"
+    assert claims["polarity"]["verdict"] in {"inconclusive", "not testable"}
+    assert {c["verdict"] for c in claims.values()} <= {
+        "replicated",
+        "not replicated",
+        "inconclusive",
+        "not testable",
+    }
+
+
+def test_the_paper_its_figures_and_its_tables_are_rendered(results):
+    assert (results / "paper" / "main.pdf").read_bytes().startswith(b"%PDF")
+    for name in ("scaling", "polarity", "mitigation", "agreement", "balance", "placebo"):
+        for kind in ("pdf", "svg", "png"):
+            assert (results / "paper" / "figures" / f"{name}.{kind}").stat().st_size > 2_000
+    for name in ("claims", "leakage", "guards", "benchmark"):
+        for kind in ("csv", "md", "tex"):
+            assert (results / "paper" / "tables" / f"{name}.{kind}").stat().st_size > 100
+
+
+def test_organisms_are_called_organisms_where_their_results_stand(results):
+    for name in ("leakage", "guards"):
+        assert "organism" in (results / "paper" / "tables" / f"{name}.md").read_text()
+    assert "organism" in (results / "paper" / "figures" / "scaling.svg").read_text()
+
+
+def test_annotators_see_no_condition_and_no_injection(results):
+    key = read(results / "annotation_key.parquet")
+    assert len(key) == 3 * 4 * len(MODELS)
+    shown = (results / "annotation" / "tasks.csv").read_text(encoding="utf-8-sig")
+    items = read(results / "benchmark" / "grammar.parquet")
+    for hidden in (
+        *MODELS,
+        "negative",
+        "positive",
+        "control",
+        *items["injection"][items["n_words"] > 0],
+    ):
+        assert hidden not in shown
+
+
+def test_a_second_run_has_nothing_to_do(study):
+    run = snakemake(study, *TINY, "--dry-run")
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout
+
+
+def test_figures_and_tables_come_out_the_same_to_the_byte(study, results):
+    paper = results / "paper"
+    before = {p: p.read_bytes() for p in paper.rglob("*") if p.is_file()}
+    (results / "estimates.parquet").unlink()
+    (results / "claims.json").unlink()
+    run = snakemake(study, *TINY)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_new_model_runs_only_its_own_jobs(study):
+    path = study / "config" / "models" / "tiny.yaml"
+    text = path.read_text()
+    path.write_text(
+        text + text.splitlines()[-1].replace("30k-1", "30k-2").replace("seed: 1", "seed: 2")
+    )
+    run = snakemake(study, *TINY, "--dry-run", "--quiet", "progress")
+    path.write_text(text)
+    assert run.returncode == 0, run.stdout
+    jobs = {
+        line.split()[0]: line.split()[1]
+        for line in run.stdout.splitlines()
+        if len(line.split()) == 2
+    }
+    assert {jobs.get(r) for r in ("train_organism", "generate", "score", "measure")} == {"1"}
+
+
+def test_peoples_labels_reach_the_verdicts_and_only_what_follows_runs(study, results):
+    with (results / "annotation" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    (study / "labels").mkdir()
+    for annotator in ("one", "two"):
+        for i, row in enumerate(rows):
+            charge = SentimentIntensityAnalyzer().polarity_scores(row["text"])["compound"]
+            row |= {"annotator": annotator, "explained": "no", "seconds": "3"}
+            row["sentiment"] = str(round(3 * charge)) if i else "seven"
+        with (study / "labels" / f"{annotator}.csv").open(
+            "w", encoding="utf-8", newline=""
+        ) as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    overlay = study / "labelled.yaml"
+    overlay.write_text(
+        (study / "config" / "tiny.yaml").read_text().replace("files: []", "files: [labels/*]")
+    )
+    dry = snakemake(study, "--configfile", str(overlay), "--dry-run")
+    assert "rule ingest_labels" in dry.stdout
+    assert "rule generate" not in dry.stdout
+    run = snakemake(study, "--configfile", str(overlay))
+    assert run.returncode == 0, run.stdout[-3000:]
+    report = json.loads((results / "annotation" / "ingest_report.json").read_text())
+    assert report["ingest"]["rejected"] == {"unknown label": 2}
+    assert report["agreement"]["n_annotators"] == 2
+    claim = json.loads((results / "claims.json").read_text())["claims"]["agreement"]
+    assert claim["verdict"] != "not testable"
+    spearman = next(e for e in claim["evidence"] if e["n"])
+    assert spearman["value"] > 0.8
