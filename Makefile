@@ -8,10 +8,16 @@ export OMP_WAIT_POLICY := PASSIVE
 # The workflow's shell commands and notebooks find their programs here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test lint check lock pins clean help
+.PHONY: all study setup test lint check lock pins clean help
 
-all: .venv/.ready ## set up .venv and run the whole study (the default)
+all: study results/report.zip ## set up .venv, run the whole study, write its report (the default)
+
+study: .venv/.ready
 	@$(BIN)/snakemake --cores all
+
+# Snakemake's own report: figures, tables, captions and where each came from, in one HTML page.
+results/report.zip: paper/main.pdf | study
+	@$(BIN)/snakemake --report $@ > results/logs/report.log 2>&1 || { cat results/logs/report.log; exit 1; }
 
 setup: .venv/.ready ## only set up .venv
 

@@ -61,7 +61,7 @@ def at(config, path, value):
         ("sampling.temprature", 1, r"c\.yaml: sampling: .*'temprature' was unexpected.*known keys"),
         ("sampling.temperature", "hot", r"c\.yaml: sampling\.temperature: 'hot' is not of type"),
         ("sampling.samples", 0, r"sampling\.samples: 0 is less than the minimum"),
-        ("benchmark.sources.organism", ["grammer"], r"benchmark\.sources\.organism\.0"),
+        ("benchmark.sources.organism", ["grammer"], r"benchmark\.sources\.organism\.entry 1"),
         ("scoring.primary", "afinn", r"scoring\.primary: 'afinn' is not among"),
         ("scoring.scorers.x", {"kind": "magic"}, r"scoring\.scorers\.x"),
         ("scoring.relatedness.kind", "encoder", "an encoder has no source"),
@@ -86,11 +86,11 @@ ENTRY = {"name": "m", "family": "f", "format": "chat", "parameters": 1, "source"
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([ENTRY | {"sorce": "x"}], r"m\.yaml: 0: .*'sorce' was unexpected"),
-        ([ENTRY | {"format": "base"}], r"m\.yaml: 0\.format: 'base' is not one of"),
+        ([ENTRY | {"sorce": "x"}], r"m\.yaml: entry 1 \(m\): .*'sorce' was unexpected"),
+        ([ENTRY | {"format": "base"}], r"m\.yaml: entry 1 \(m\)\.format: 'base' is not one of"),
         ([ENTRY, ENTRY], "two entries are named 'm'"),
-        ([{k: v for k, v in ENTRY.items() if k != "source"}], r"m\.yaml: 0: "),
-        ([ENTRY | {"name": "../m"}], r"0\.name"),
+        ([{k: v for k, v in ENTRY.items() if k != "source"}], r"m\.yaml: entry 1 \(m\): "),
+        ([ENTRY | {"name": "../m"}], r"entry 1 \(\.\./m\)\.name"),
         ([], r"m\.yaml: top level"),
     ],
 )

@@ -147,10 +147,10 @@ def test_an_unknown_format_is_an_error(items, mitigations):
         ([TONE], "the baselines are []"),
         ([BASELINE, {**TONE, "role": "baseline"}], "the baselines are ['none', 'tone']"),
         ([{**BASELINE, "wordings": {"plain": "{text}"}}], "no wording for ['chat', 'grammar']"),
-        ([BASELINE, {**TONE, "role": "cure"}], "entry 2 (tone): role: 'cure' is not one of"),
+        ([BASELINE, {**TONE, "role": "cure"}], "entry 2 (tone).role: 'cure' is not one of"),
         ([BASELINE, {**TONE, "author": "x"}], "entry 2 (tone): Additional properties"),
         ([BASELINE, "tone"], "entry 2: 'tone' is not of type 'object'"),
-        ([BASELINE, {**TONE, "name": "My tone"}], "entry 2 (My tone): name: 'My tone' does not"),
+        ([BASELINE, {**TONE, "name": "My tone"}], "entry 2 (My tone).name: 'My tone' does not"),
         (
             [BASELINE, {**TONE, "wordings": {"plain": "Evenly"}}],
             "entry 2 (tone): the plain wording holds {text} 0 times",
@@ -161,7 +161,7 @@ def test_an_unknown_format_is_an_error(items, mitigations):
         ),
         (
             [BASELINE, {**TONE, "wordings": {"chat": {"system": "Evenly."}}}],
-            "entry 2 (tone): wordings: chat: 'user' is a required property",
+            "entry 2 (tone).wordings.chat: 'user' is a required property",
         ),
     ],
 )
@@ -170,9 +170,9 @@ def test_bad_wrappers_are_told_in_one_line(entries, said, tmp_path):
 
 
 def test_a_missing_or_broken_file_is_told_in_one_line(tmp_path):
-    assert_one_line(tmp_path / "mitigations.yaml", "is missing")
+    assert_one_line(tmp_path / "mitigations.yaml", "no such file")
     (tmp_path / "broken.yaml").write_text("- name: [none\n- x", encoding="utf-8")
-    assert_one_line(tmp_path / "broken.yaml", "cannot be read")
+    assert_one_line(tmp_path / "broken.yaml", "is not YAML")
 
 
 def assert_one_line(path, said):

@@ -4,10 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import jsonschema
 import pandas as pd
-import yaml
 
+from expression_leakage.config import load_yaml, validate
 from expression_leakage.errors import InputError
 from expression_leakage.inference import verdicts
 from expression_leakage.inference.concordance import concordance
@@ -19,7 +18,6 @@ from expression_leakage.inference.polarity import Polarity, paired_differences
 from expression_leakage.inference.rectify import rectified_polarity
 from expression_leakage.inference.scaling import Scaling, scaling
 
-SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "claims.schema.yaml"
 _DECLARED = ("number", "title", "wording", "estimand", "estimator", "thresholds", "criteria")
 
 
@@ -66,24 +64,10 @@ def load_claims(path: str | Path) -> dict:
     InputError
         The file is missing, is not YAML, or does not fit the schema.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-        declared = yaml.safe_load(content)
-    except FileNotFoundError as error:
-        raise InputError(path, "is missing", "restore it or correct the path") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(path, f"cannot be read: {said}", "make it valid YAML in UTF-8") from error
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(declared)
-    error = jsonschema.exceptions.best_match(errors)
-    if error is not None:
-        key = ".".join(str(part) for part in error.absolute_path)
-        said = " ".join(error.message.split())
-        raise InputError(f"{path}, key {key or '(top)'}", said, f"see {SCHEMA.name}")
+    declared = validate(load_yaml(path), "claims", path)
     claims = {claim["id"]: claim for claim in declared["claims"]}
-    return {**declared, "claims": claims, "sha256": hashlib.sha256(content).hexdigest()}
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return {**declared, "claims": claims, "sha256": sha256}
 
 
 def judge(declared: dict, evidence: Evidence) -> dict:

@@ -43,7 +43,10 @@ def validate(value: object, schema_name: str, where: object) -> object:
     _fill_defaults(value, schema, schema)
     error = best_match(Draft202012Validator(schema).iter_errors(value))
     if error is not None:
-        raise InputError(f"{where}: {_key(error)}", error.message, _remedy(error))
+        said = " ".join(error.message.split())
+        if len(said) > 200:  # jsonschema quotes the whole value
+            said = f"does not meet {error.validator} {error.validator_value}"
+        raise InputError(f"{where}: {_place(error, value)}", said, _remedy(error))
     return value
 
 
@@ -78,8 +81,17 @@ def _branches(value: dict, schema: dict) -> Iterator[dict]:
             yield option
 
 
-def _key(error: ValidationError) -> str:
-    return ".".join(str(part) for part in error.absolute_path) or "top level"
+def _place(error: ValidationError, value: object) -> str:
+    """The way to the key at fault; an entry of a list goes by its number and its name."""
+    way = []
+    for part in error.absolute_path:
+        value = value[part]
+        name = ""
+        if isinstance(part, int) and isinstance(value, dict):
+            name = str(value.get("name", value.get("id", "")))
+        way.append(str(part) if isinstance(part, str) else f"entry {part + 1}")
+        way[-1] += f" ({name})" if name else ""
+    return ".".join(way) or "top level"
 
 
 def _remedy(error: ValidationError) -> str:

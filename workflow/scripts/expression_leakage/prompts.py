@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jsonschema
 import pandas as pd
-import yaml
 
+from expression_leakage.config import load_yaml, validate
 from expression_leakage.errors import InputError
 from expression_leakage.tables import CONDITIONS, PROMPTS, content_hash
 
 FORMATS = ("chat", "plain", "grammar")
 BASELINE = "none"
 SLOT = "{text}"
-SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "mitigations.schema.yaml"
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def load_mitigations(path: str | Path) -> dict[str, Mitigation]:
         does not hold ``{text}`` exactly once, or there is not exactly one baseline, named none
         and worded for every format.
     """
-    entries = _read_entries(Path(path))
+    entries = validate(load_yaml(path), "mitigations", path)
     mitigations = {}
     for number, entry in enumerate(entries, start=1):
         name, where = entry["name"], f"{path}, entry {number} ({entry['name']})"
@@ -95,31 +93,6 @@ def load_mitigations(path: str | Path) -> dict[str, Mitigation]:
         where = f"{path}, entry {BASELINE}"
         raise InputError(where, f"no wording for {missing}", "word the baseline for every format")
     return mitigations
-
-
-def _read_entries(path: Path) -> list[dict]:
-    """Entries of the file, checked against the schema."""
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(path, "is missing", "restore it or correct the path") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(path, f"cannot be read: {said}", "make it valid YAML in UTF-8") from error
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(entries)
-    )
-    if error is None:
-        return entries
-    where, inside = str(path), list(error.absolute_path)
-    if inside:
-        entry = entries[inside[0]]
-        name = entry.get("name") if isinstance(entry, dict) else None
-        where += f", entry {inside[0] + 1}" + (f" ({name})" if name else "")
-    place = "".join(f"{part}: " for part in inside[1:])
-    said = " ".join(error.message.split())
-    raise InputError(where, f"{place}{said}", f"see {SCHEMA.name}")
 
 
 def _wordings(entry: dict) -> dict[str, Wording]:

@@ -1,0 +1,69 @@
+"""A user's own models, of shapes that nothing here was designed for, through the configuration."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from random_models import save_random_model
+from workspace import copy_checkout, snakemake
+
+FORMATS = {"qwen2": "chat", "gemma": "chat", "gpt_neox": "plain"}
+STEMS = """stem,topic,relevance
+My hobby is,hobby,irrelevant
+The bus leaves from,commute,irrelevant
+My diary entry for today says,diary,relevant
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = copy_checkout(tmp_path_factory.mktemp("checkout"))
+    entries = []
+    for name, form in FORMATS.items():
+        size = save_random_model(name, folder / "models" / name)
+        entry = {"name": f"{name}-tiny", "family": name, "format": form, "parameters": size}
+        entries.append(entry | {"source": f"models/{name}", "dtype": "bfloat16"})
+    (folder / "mine.yaml").write_text(yaml.safe_dump(entries))
+    (folder / "stems.csv").write_text(STEMS)
+    overlay = {
+        "results": "results/mine",
+        "paper": "results/mine/paper",
+        "models": "mine.yaml",
+        "benchmark": {"sources": {"default": ["curated"]}, "curated": {"stems": "stems.csv"}},
+        "sampling": {"samples": 2, "max_new_tokens": 5},
+        "inference": {"draws": 100},
+    }
+    (folder / "mine_study.yaml").write_text(yaml.safe_dump(overlay))
+    run = snakemake(folder, "--configfile", "mine_study.yaml", "results/mine/claims.json")
+    assert run.returncode == 0, run.stdout[-5000:]
+    return folder / "results" / "mine"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_architecture_continues_every_prompt(study, name):
+    table = pq.read_table(study / "generations" / f"{name}-tiny.parquet").to_pandas()
+    counts = table.groupby(["mitigation", "condition"]).size()
+    assert counts["none"].nunique() == 2  # relevant stems are asked without a wrapper only…
+    assert counts["none"]["control"] == 9 * 2  # …three items a stem, two samples an item
+    assert counts["few_shot"]["control"] == 6 * 2
+    assert (table["n_tokens"] <= 5).all()
+    assert table["family"].eq(name).all()
+
+
+def test_chat_models_get_messages_and_plain_models_get_text(study):
+    chat = pq.read_table(study / "prompts" / "curated-chat.parquet").to_pandas()
+    plain = pq.read_table(study / "prompts" / "curated-plain.parquet").to_pandas()
+    assert chat.loc[chat["mitigation"] == "neutral_tone", "system"].notna().all()
+    assert plain["system"].isna().all()
+    bare = plain[(plain["mitigation"] == "none") & (plain["condition"] == "plain")]
+    assert set(bare["user"]) == {
+        "My hobby is",
+        "The bus leaves from",
+        "My diary entry for today says",
+    }
+
+
+def test_single_models_of_three_families_test_no_scaling(study):
+    claims = json.loads((study / "claims.json").read_text())["claims"]
+    assert claims["scaling"]["verdict"] == "not testable"
