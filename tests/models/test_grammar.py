@@ -5,18 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expression_leakage.benchmark.grammar import grammar_items
 from expression_leakage.errors import InputError
 from expression_leakage.models.grammar import (
     World,
     every_word,
-    grammar_items,
     grammatical,
     held_out_pairs,
     load_grammar,
     write_corpus,
 )
 from expression_leakage.scoring.sentiment import vader
-from expression_leakage.tables import ITEMS, check
 
 PATH = Path(__file__).parents[2] / "resources" / "grammar.yaml"
 WORLD = World(
@@ -122,23 +121,6 @@ def test_held_out_pairs_are_never_trained_on(corpus, grammar):
     rows = mood[spoken].map(row).to_numpy()
     columns = corpus.loc[spoken, "topic"].map({t: i for i, t in enumerate(topics)}).to_numpy()
     assert not held[rows, columns].any()
-
-
-def test_items_come_from_held_out_pairs_one_per_topic_first(grammar):
-    items = grammar_items(grammar, WORLD.held_out, n_irrelevant=240, n_relevant=80)
-    check(items, ITEMS, "items")
-    one = items.drop_duplicates("item_id")
-    assert one.groupby("relevance").size().to_dict() == {"irrelevant": 240, "relevant": 80}
-    assert one[one["relevance"] == "irrelevant"]["topic"].is_unique
-    held = held_out_pairs(grammar, WORLD.held_out)
-    topics = [t for _, words in sorted(grammar.topics.items()) for t in words]
-    rows = one["origin"].str.extract(r"row (\d+)", expand=False).astype(int) - 1
-    assert held[rows, one["topic"].map({t: i for i, t in enumerate(topics)})].all()
-
-
-def test_more_items_than_pairs_is_one_clear_error(grammar):
-    with pytest.raises(InputError, match=r"benchmark\.grammar\.relevant: 9999 items wanted"):
-        grammar_items(grammar, WORLD.held_out, 10, 9999)
 
 
 def test_the_corpus_is_grammatical_and_a_garbled_text_is_not(corpus, grammar):

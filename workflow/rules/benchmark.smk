@@ -47,7 +47,7 @@ rule webtext_items:
 rule grammar_items:
     input:
         grammar=config["organism"]["grammar"],
-        library=room("models/grammar"),
+        library=room("benchmark/grammar", "models/grammar", "scoring/sentiment"),
     output:
         item_table=f"{RESULTS}/benchmark/grammar.parquet",
     log:

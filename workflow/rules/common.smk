@@ -25,6 +25,7 @@ load_injections(config["benchmark"]["curated"]["injections"])
 
 RESULTS, PAPER = config["results"], config["paper"]
 SCORERS = config["scoring"]["scorers"]
+ORGANISMS = [name for name, entry in MODELS.items() if "organism" in entry]
 PROMPTS = {name: prompt_sets(entry, config) for name, entry in MODELS.items()}
 
 

@@ -41,3 +41,21 @@ rule measure:
         ENV
     script:
         "../scripts/measure.py"
+
+
+rule organism_facts:
+    input:
+        folders=expand(f"{RESULTS}/organisms/{{model}}", model=ORGANISMS),
+        generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=ORGANISMS),
+        grammar=config["organism"]["grammar"],
+        library=room("models/grammar", "models/facts"),
+    output:
+        facts=f"{RESULTS}/organisms/facts.csv",
+    log:
+        f"{RESULTS}/logs/organism_facts.log",
+    benchmark:
+        f"{RESULTS}/timings/organism_facts.tsv"
+    conda:
+        ENV
+    script:
+        "../scripts/organism_facts.py"

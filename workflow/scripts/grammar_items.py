@@ -1,5 +1,6 @@
+from expression_leakage.benchmark.grammar import grammar_items
 from expression_leakage.job import logged
-from expression_leakage.models.grammar import grammar_items, load_grammar
+from expression_leakage.models.grammar import load_grammar
 from expression_leakage.tables import ITEMS, write_table
 
 with logged(snakemake.log[0]) as log:

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from expression_leakage.errors import InputError
-from expression_leakage.tables import CONDITIONS, content_hash
+from expression_leakage.tables import content_hash
 
 SIGNS = ("negative", "neutral", "positive")
 NO_MOOD = 0.1  # share of texts without a mood sentence, so that a bare stem is in the language
@@ -101,7 +101,7 @@ def load_grammar(path: str | Path) -> Grammar:
     return grammar
 
 
-def _topics(grammar: Grammar) -> pd.DataFrame:
+def topics_of(grammar: Grammar) -> pd.DataFrame:
     """Every topic with its relevance, in the file's order."""
     pairs = [(t, kind) for kind, words in sorted(grammar.topics.items()) for t in words]
     return pd.DataFrame(pairs, columns=["topic", "relevance"])
@@ -113,10 +113,10 @@ def held_out_pairs(grammar: Grammar, share: float) -> np.ndarray:
     Returns
     -------
     array of bool, shape (n mood rows, n topics)
-        Topics in the order of `_topics`. Chosen by the pair's hash, so it depends on no seed.
+        Topics in the order of `topics_of`. Chosen by the pair's hash, so it depends on no seed.
     """
     limit = int(share * 16**8)
-    topics = _topics(grammar)["topic"]
+    topics = topics_of(grammar)["topic"]
     return np.array(
         [
             [int(content_hash(row[0], t, length=8), 16) < limit for t in topics]
@@ -146,7 +146,7 @@ def write_corpus(grammar: Grammar, world: World, n_texts: int, seed: int) -> pd.
         (−1, 0, 1).
     """
     rng = np.random.default_rng(seed)
-    topics = _topics(grammar)
+    topics = topics_of(grammar)
     frequency = _frequencies(topics["relevance"], world, rng)
     open_rows = [np.flatnonzero(~column) for column in held_out_pairs(grammar, world.held_out).T]
 
@@ -274,67 +274,3 @@ def grammatical(grammar: Grammar, texts: pd.Series) -> pd.Series:
     parts = "|".join(map(re.escape, grammar.parts))
     closings = "|".join(map(re.escape, grammar.closings))
     return texts.str.fullmatch(rf" ?a ({adjectives}) ({parts})\. ({closings}) ({adjectives})\.")
-
-
-def grammar_items(
-    grammar: Grammar, held_out: float, n_irrelevant: int, n_relevant: int
-) -> pd.DataFrame:
-    """Items from held-out pairs of mood row and topic, with the benchmark's schema.
-
-    Items are spread evenly over topics, each of a kind used once before any is used twice; all
-    choices follow content hashes. The arms of an item come from one row of the moods, so they
-    match in form and length; `valence` is the VADER compound of the injection.
-
-    Raises
-    ------
-    InputError
-        More items are asked for than there are held-out pairs.
-    """
-    from expression_leakage.scoring.sentiment import vader
-
-    topics = _topics(grammar)
-    row, topic = np.nonzero(held_out_pairs(grammar, held_out))
-    pairs = topics.iloc[topic].assign(row=row)
-    pairs["hash"] = [content_hash(t, str(r)) for t, r in zip(pairs["topic"], row, strict=True)]
-    pairs = pairs.sort_values("hash")
-    pairs["turn"] = pairs.groupby("topic").cumcount()
-    pairs = pairs.sort_values(["turn", "hash"])
-    chosen = []
-    for kind, wanted in (("irrelevant", n_irrelevant), ("relevant", n_relevant)):
-        found = pairs[pairs["relevance"] == kind]
-        if len(found) < wanted:
-            raise InputError(
-                f"config: benchmark.grammar.{kind}",
-                f"{wanted} items wanted, {len(found)} held-out pairs exist",
-                "lower it or raise organism.world.held_out",
-            )
-        chosen.append(found.head(wanted))
-    items = pd.concat([_item_rows(grammar, pair) for pair in pd.concat(chosen).itertuples()])
-    items["valence"] = vader(items["injection"].tolist())
-    return items.reset_index(drop=True)
-
-
-def _item_rows(grammar: Grammar, pair) -> pd.DataFrame:
-    """The five rows of an item: person and frame follow from the pair's hash."""
-    number = int(pair.hash, 16)
-    person = grammar.persons[number % len(grammar.persons)]
-    frame = grammar.frames[number // 97 % len(grammar.frames)]
-    stem = frame.format(topic=pair.topic)
-    negative, positive, control, placebo = (
-        f"{person} is {word}." for word in grammar.moods[pair.row]
-    )
-    arms = dict(zip(CONDITIONS, (control, negative, placebo, "", positive), strict=True))
-    return pd.DataFrame(
-        {
-            "item_id": content_hash(stem, control, placebo, positive, negative),
-            "source": "grammar",
-            "topic": pair.topic,
-            "relevance": pair.relevance,
-            "stem": stem,
-            "condition": list(arms),
-            "injection": list(arms.values()),
-            "form": "adjective",
-            "n_words": [len(text.split()) for text in arms.values()],
-            "origin": f"grammar.yaml: moods row {pair.row + 1}",
-        }
-    )
