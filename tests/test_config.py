@@ -4,7 +4,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from expression_leakage.config import SCHEMAS, check_config, load_models, load_yaml
+from expression_leakage.config import SCHEMAS, check_config, check_judges, load_models, load_yaml
 from expression_leakage.errors import InputError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -78,6 +78,21 @@ def test_a_missing_key_says_so(config):
     del config["claims"]
     with pytest.raises(InputError, match="'claims' is a required property — add the key"):
         check_config(config, "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ({}, r"scoring\.scorers\.x\.model: no model is named 'm'"),
+        ({"m": {"organism": {}}}, "organism"),
+    ],
+)
+def test_a_judge_is_a_model_of_the_study_that_can_judge(config, models, said):
+    config["scoring"]["scorers"]["x"] = {"kind": "judge", "model": "m"}
+    check_config(config, "c.yaml")
+    with pytest.raises(InputError, match=said):
+        check_judges(config, models)
+    check_judges(config, {"m": {"source": "x"}})
 
 
 ENTRY = {"name": "m", "family": "f", "format": "chat", "parameters": 1, "source": "x/y"}

@@ -35,7 +35,7 @@ def study(tmp_path_factory):
         "inference": {"draws": 100},
     }
     (folder / "mine_study.yaml").write_text(yaml.safe_dump(overlay))
-    run = snakemake(folder, "--configfile", "mine_study.yaml", "results/mine/claims.json")
+    run = snakemake(folder, "results/mine/claims.json", "--configfile", "mine_study.yaml")
     assert run.returncode == 0, run.stdout[-5000:]
     return folder / "results" / "mine"
 

@@ -4,7 +4,9 @@
 rule estimate:
     input:
         scores=expand(
-            f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet", scorer=SCORERS, model=MODELS
+            f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet",
+            scorer=SCORERS,
+            model=MODELS,
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
         library=room("metrics", "inference"),
@@ -14,10 +16,10 @@ rule estimate:
         f"{RESULTS}/logs/estimate.log",
     benchmark:
         f"{RESULTS}/timings/estimate.tsv"
-    params:
-        metrics=config["metrics"],
     conda:
         ENV
+    params:
+        metrics=config["metrics"],
     script:
         "../scripts/estimate.py"
 
@@ -25,7 +27,8 @@ rule estimate:
 rule judge_claims:
     input:
         scores=expand(
-            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet", model=MODELS
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
+            model=MODELS,
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
         label_table=f"{RESULTS}/labels.parquet",
@@ -38,11 +41,11 @@ rule judge_claims:
         f"{RESULTS}/logs/judge_claims.log",
     benchmark:
         f"{RESULTS}/timings/judge_claims.tsv"
+    conda:
+        ENV
     params:
         metrics=config["metrics"],
         primary=config["scoring"]["primary"],
         inference=config["inference"],
-    conda:
-        ENV
     script:
         "../scripts/judge_claims.py"

@@ -12,18 +12,20 @@ rule curated_items:
         f"{RESULTS}/logs/curated_items.log",
     benchmark:
         f"{RESULTS}/timings/curated_items.tsv"
+    conda:
+        ENV
     params:
         per_stem=config["benchmark"]["curated"]["per_stem"],
         tolerances=config["benchmark"]["curated"]["tolerances"],
-    conda:
-        ENV
     script:
         "../scripts/curated_items.py"
 
 
 rule webtext_items:
     input:
-        files=[s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, str)],
+        files=[
+            s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, str)
+        ],
         blocklist="resources/webtext/blocklist.txt",
         library=room("benchmark/webtext", "benchmark/pairing"),
     output:
@@ -34,12 +36,14 @@ rule webtext_items:
         f"{RESULTS}/logs/webtext_items.log",
     benchmark:
         f"{RESULTS}/timings/webtext_items.tsv"
-    params:
-        datasets=[s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, dict)],
-        per_stem=config["benchmark"]["webtext"]["per_stem"],
-        tolerances=config["benchmark"]["webtext"]["tolerances"],
     conda:
         ENV
+    params:
+        datasets=[
+            s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, dict)
+        ],
+        per_stem=config["benchmark"]["webtext"]["per_stem"],
+        tolerances=config["benchmark"]["webtext"]["tolerances"],
     script:
         "../scripts/webtext_items.py"
 
@@ -54,18 +58,20 @@ rule grammar_items:
         f"{RESULTS}/logs/grammar_items.log",
     benchmark:
         f"{RESULTS}/timings/grammar_items.tsv"
+    conda:
+        ENV
     params:
         held_out=config["organism"]["world"]["held_out"],
         counts=config["benchmark"]["grammar"],
-    conda:
-        ENV
     script:
         "../scripts/grammar_items.py"
 
 
 rule balance:
     input:
-        item_table=expand(f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()),
+        item_table=expand(
+            f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()
+        ),
         library=room("benchmark/pairing"),
     output:
         balance=f"{RESULTS}/benchmark/balance.csv",

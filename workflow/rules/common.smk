@@ -9,15 +9,34 @@ sys.path.insert(0, str(LIBRARY))
 
 from expression_leakage.benchmark.curated import load_injections, load_stems
 from expression_leakage.claims import load_claims
-from expression_leakage.config import check_config, load_models
+from expression_leakage.config import check_config, check_judges, load_models
 from expression_leakage.models.entry import prompt_sets
 from expression_leakage.prompts import load_mitigations
 
 ENV = "../../environment.yml"
+FIGURES = {  # each with the results it is drawn from
+    "scaling": ["estimates"],
+    "polarity": ["estimates"],
+    "mitigation": ["claims"],
+    "agreement": ["people", "scores", "claims", "label_report"],
+    "balance": ["balance"],
+    "placebo": ["estimates", "claims"],
+}
+TABLES = [
+    "claims",
+    "leakage",
+    "guards",
+    "scaling",
+    "polarity",
+    "mitigation",
+    "benchmark",
+    "by_source",
+]
 
 # Everything a person wrote is checked here, before any job runs.
 check_config(config, " + ".join(str(Path(f)) for f in workflow.configfiles))
 MODELS = load_models(config["models"])
+check_judges(config, MODELS)
 MITIGATIONS = load_mitigations(config["mitigations"])
 load_claims(config["claims"])
 load_stems(config["benchmark"]["curated"]["stems"])
@@ -26,12 +45,15 @@ load_injections(config["benchmark"]["curated"]["injections"])
 RESULTS, PAPER = config["results"], config["paper"]
 SCORERS = config["scoring"]["scorers"]
 ORGANISMS = [name for name, entry in MODELS.items() if "organism" in entry]
+ORGANISM_FAMILIES = sorted({MODELS[name]["family"] for name in ORGANISMS})
+ROLES = {name: mitigation.role for name, mitigation in MITIGATIONS.items()}
 PROMPTS = {name: prompt_sets(entry, config) for name, entry in MODELS.items()}
 
 
 wildcard_constraints:
     model="|".join(map(re.escape, MODELS)),
     scorer="|".join(map(re.escape, SCORERS)),
+    figure="|".join(FIGURES),
     source="curated|webtext|grammar",
     wording="chat|plain|grammar",
     seed=r"\d+",
@@ -43,8 +65,13 @@ def room(*names):
     files = [folder / "tables.py", folder / "errors.py"]
     for name in names:
         path = folder / name
-        files += sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-    return [str(f.relative_to(Path.cwd())) if f.is_relative_to(Path.cwd()) else str(f) for f in files]
+        files += (
+            sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+        )
+    return [
+        str(f.relative_to(Path.cwd())) if f.is_relative_to(Path.cwd()) else str(f)
+        for f in files
+    ]
 
 
 def entry(wildcards):
@@ -54,12 +81,37 @@ def entry(wildcards):
 
 def model_folder(wildcards):
     """The folder of an organism; nothing for a model that is not the workflow's own."""
-    return f"{RESULTS}/organisms/{wildcards.model}" if "organism" in entry(wildcards) else []
+    return (
+        f"{RESULTS}/organisms/{wildcards.model}"
+        if "organism" in entry(wildcards)
+        else []
+    )
+
+
+def judge(wildcards):
+    """The entry of the model that a scorer asks; nothing for a scorer that asks none."""
+    return MODELS.get(SCORERS[wildcards.scorer].get("model"))
 
 
 def prompt_files(wildcards):
     """The prompt tables a model is asked."""
     return [f"{RESULTS}/prompts/{name}.parquet" for name in PROMPTS[wildcards.model]]
+
+
+def figure_sources(wildcards):
+    """The results that a figure is drawn from, by name."""
+    results = {
+        "estimates": f"{RESULTS}/estimates.parquet",
+        "claims": f"{RESULTS}/claims.json",
+        "balance": f"{RESULTS}/benchmark/balance.csv",
+        "people": f"{RESULTS}/labels.parquet",
+        "label_report": f"{RESULTS}/annotation/ingest_report.json",
+        "scores": expand(
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
+            model=MODELS,
+        ),
+    }
+    return {name: results[name] for name in FIGURES[wildcards.figure]}
 
 
 def item_sources():
@@ -79,5 +131,6 @@ def get_final_output():
         f"{PAPER}/main.pdf",
         f"{RESULTS}/annotation/tasks.csv",
         f"{RESULTS}/annotation/ingest_report.json",
-        expand(f"{RESULTS}/notebooks/{{name}}.html", name=["explore_leakage", "main_figures"]),
+        f"{RESULTS}/notebooks/worst_leaks.csv",
+        f"{RESULTS}/notebooks/scaling.png",
     ]

@@ -12,11 +12,11 @@ rule corpus:
         f"{RESULTS}/logs/corpus/{{seed}}.log",
     benchmark:
         f"{RESULTS}/timings/corpus/{{seed}}.tsv"
+    conda:
+        ENV
     params:
         world=config["organism"]["world"],
         texts=config["organism"]["training"]["texts"],
-    conda:
-        ENV
     script:
         "../scripts/corpus.py"
 
@@ -32,13 +32,13 @@ rule train_organism:
         f"{RESULTS}/logs/train_organism/{{model}}.log",
     benchmark:
         f"{RESULTS}/timings/train_organism/{{model}}.tsv"
+    conda:
+        ENV
+    resources:
+        mem_mb=2000,
     params:
         organism=lambda w: entry(w)["organism"],
         training=config["organism"]["training"],
-    resources:
-        mem_mb=2000,
-    conda:
-        ENV
     script:
         "../scripts/train_organism.py"
 
@@ -54,14 +54,14 @@ rule generate:
         f"{RESULTS}/logs/generate/{{model}}.log",
     benchmark:
         f"{RESULTS}/timings/generate/{{model}}.tsv"
-    params:
-        entry=entry,
-        sampling=config["sampling"],
+    conda:
+        ENV
     threads: lambda w: entry(w)["threads"]
     resources:
         gpu=lambda w: entry(w)["gpus"],
         mem_mb=lambda w: entry(w)["mem_mb"],
-    conda:
-        ENV
+    params:
+        entry=entry,
+        sampling=config["sampling"],
     script:
         "../scripts/generate.py"

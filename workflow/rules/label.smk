@@ -16,11 +16,11 @@ rule annotation_tasks:
         f"{RESULTS}/logs/annotation_tasks.log",
     benchmark:
         f"{RESULTS}/timings/annotation_tasks.tsv"
-    params:
-        items_per_cell=config["labels"]["items_per_cell"],
-        seed=config["sampling"]["seed"],
     conda:
         ENV
+    params:
+        items_per_cell=config["labels"]["items_per_cell"],
+        seed=config["labels"]["seed"],
     script:
         "../scripts/annotation_tasks.py"
 
@@ -38,10 +38,10 @@ rule ingest_labels:
         f"{RESULTS}/logs/ingest_labels.log",
     benchmark:
         f"{RESULTS}/timings/ingest_labels.tsv"
-    params:
-        seed=config["sampling"]["seed"],
-        patterns=config["labels"]["files"],
     conda:
         ENV
+    params:
+        seed=config["labels"]["seed"],
+        patterns=config["labels"]["files"],
     script:
         "../scripts/ingest_labels.py"

@@ -5,21 +5,22 @@ rule score:
     input:
         generations=f"{RESULTS}/generations/{{model}}.parquet",
         template=lambda w: SCORERS[w.scorer].get("prompt", []),
-        library=room("scoring", "models/entry", "models/local"),
+        library=room("scoring", "models/entry", "models/local", "sampling"),
     output:
         scores=f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet",
     log:
         f"{RESULTS}/logs/score/{{scorer}}/{{model}}.log",
     benchmark:
         f"{RESULTS}/timings/score/{{scorer}}/{{model}}.tsv"
-    params:
-        scorer=lambda w: SCORERS[w.scorer],
-        judge=lambda w: MODELS.get(SCORERS[w.scorer].get("model")),
-        sentences=config["scoring"]["sentences"],
-    resources:
-        gpu=lambda w: int(SCORERS[w.scorer]["kind"] != "vader" and "gpu" in SCORERS[w.scorer]),
     conda:
         ENV
+    resources:
+        gpu=lambda w: (judge(w) or SCORERS[w.scorer]).get("gpus", 0),
+        mem_mb=lambda w: (judge(w) or {}).get("mem_mb", 2000),
+    params:
+        scorer=lambda w: SCORERS[w.scorer],
+        judge=judge,
+        sentences=config["scoring"]["sentences"],
     script:
         "../scripts/score.py"
 
@@ -34,11 +35,13 @@ rule measure:
         f"{RESULTS}/logs/measure/{{model}}.log",
     benchmark:
         f"{RESULTS}/timings/measure/{{model}}.tsv"
+    conda:
+        ENV
+    resources:
+        gpu=config["scoring"]["relatedness"]["gpus"],
     params:
         relatedness=config["scoring"]["relatedness"],
         sentences=config["scoring"]["sentences"],
-    conda:
-        ENV
     script:
         "../scripts/measure.py"
 
@@ -50,7 +53,7 @@ rule organism_facts:
         grammar=config["organism"]["grammar"],
         library=room("models/grammar", "models/facts"),
     output:
-        facts=f"{RESULTS}/organisms/facts.csv",
+        facts=f"{PAPER}/tables/organisms.csv",
     log:
         f"{RESULTS}/logs/organism_facts.log",
     benchmark:

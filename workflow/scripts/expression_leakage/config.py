@@ -138,3 +138,21 @@ def load_models(path: str | Path) -> dict[str, dict]:
         if names.count(name) > 1:
             raise InputError(path, f"two entries are named {name!r}", "rename one")
     return {entry["name"]: entry for entry in entries}
+
+
+def check_judges(config: dict, models: dict[str, dict]) -> None:
+    """Check that every judge among the scorers is a model that can be asked in plain words.
+
+    Raises
+    ------
+    InputError
+        A judge names no entry, or an organism, which has no words to judge with.
+    """
+    for name, scorer in config["scoring"]["scorers"].items():
+        if scorer["kind"] != "judge":
+            continue
+        where, asked = f"scoring.scorers.{name}.model", scorer["model"]
+        if asked not in models:
+            raise InputError(where, f"no model is named {asked!r}", f"add it to {config['models']}")
+        if "organism" in models[asked]:
+            raise InputError(where, f"{asked!r} is an organism", "name a model that can judge")

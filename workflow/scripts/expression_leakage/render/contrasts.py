@@ -118,13 +118,13 @@ def _threshold(ax: Axes, at: float, share: float) -> None:
 
 @mpl.rc_context(style.RC)
 def agreement(
-    labels: pd.DataFrame, scores: pd.DataFrame, claims: dict, label_report: dict
+    people: pd.DataFrame, scores: pd.DataFrame, claims: dict, label_report: dict
 ) -> Figure:  # fmt: skip
     """The automatic score against people's mean rating; without labels, what is missing.
 
     Parameters
     ----------
-    labels
+    people
         One row per labelled continuation (`labelling.agreement.aggregate`), possibly none.
     scores
         SCORES rows of the primary scorer, at least those of the labelled continuations.
@@ -133,7 +133,7 @@ def agreement(
     label_report
         Content of ``ingest_report.json``.
     """
-    matched = match_labels(labels, scores) if len(labels) else labels.assign(human=[])
+    matched = match_labels(people, scores) if len(people) else people.assign(human=[])
     matched = matched.dropna(subset=["human", "sentiment"])
     if matched.empty:
         return style.message("No labels by people yet", missing_labels(label_report))

@@ -16,6 +16,7 @@ _LATEX = {
     MINUS: "$-$", MISSING: "--", "×": r"$\times$", "±": r"$\pm$",
 }  # fmt: skip
 _MARKDOWN = re.compile(r"([\\`*_|<>&~#!])")
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -106,6 +107,15 @@ def markdown_escape(text: str) -> str:
     """Text that Markdown shows as it is written, in a table cell or a line."""
     escaped = _MARKDOWN.sub(r"\\\1", _one_line(text))
     return re.sub(r"\](?=[(\[:])", r"\\]", escaped)
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """A table of a frame of strings; a cell that would be a formula gets a leading apostrophe."""
+    return frame.map(_no_formula).to_csv(index=False, lineterminator="\n")
+
+
+def _no_formula(cell: str) -> str:
+    return "'" + cell if _FORMULA.match(cell) else cell
 
 
 def _one_line(text: str) -> str:

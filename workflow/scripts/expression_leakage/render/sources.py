@@ -18,9 +18,9 @@ READERS: dict[str, Callable[..., object]] = {
     "balance": pd.read_csv,
     "claims": _read_json,
     "estimates": lambda path: read_table(path, ESTIMATES),
-    "items": lambda paths: read_table(paths, ITEMS),
+    "item_tables": lambda paths: read_table(paths, ITEMS),
     "label_report": _read_json,
-    "labels": lambda path: aggregate(read_table(path, LABELS)),
+    "people": lambda path: aggregate(read_table(path, LABELS)),
     "scores": lambda paths: read_table(paths, SCORES),
 }
 

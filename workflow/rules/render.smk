@@ -1,0 +1,134 @@
+# Results → figures, tables, notebooks, paper. Nothing is computed here that is not in a table.
+
+
+rule figure:
+    input:
+        unpack(figure_sources),
+        library=room("render"),
+    output:
+        report(
+            f"{PAPER}/figures/{{figure}}.svg",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        f"{PAPER}/figures/{{figure}}.pdf",
+        f"{PAPER}/figures/{{figure}}.png",
+    log:
+        f"{RESULTS}/logs/figure/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/timings/figure/{{figure}}.tsv"
+    conda:
+        ENV
+    params:
+        stem=f"{PAPER}/figures/{{figure}}",
+        scorer=config["scoring"]["primary"],
+        organisms=ORGANISM_FAMILIES,
+        roles=ROLES,
+    script:
+        "../scripts/figure.py"
+
+
+rule tables:
+    input:
+        estimates=f"{RESULTS}/estimates.parquet",
+        claims=f"{RESULTS}/claims.json",
+        item_tables=expand(
+            f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()
+        ),
+        balance=f"{RESULTS}/benchmark/balance.csv",
+        generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
+        label_report=f"{RESULTS}/annotation/ingest_report.json",
+        library=room("render"),
+    output:
+        expand(
+            f"{PAPER}/tables/{{table}}.{{kind}}",
+            table=TABLES,
+            kind=["csv", "md", "tex"],
+        ),
+        report(
+            expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
+            caption="../report/tables.rst",
+            category="Tables",
+        ),
+        study=f"{PAPER}/tables/study.json",
+        claims=f"{PAPER}/tables/claims.json",
+    log:
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/timings/tables.tsv"
+    conda:
+        ENV
+    params:
+        folder=f"{PAPER}/tables",
+        pages=f"{RESULTS}/tables",
+        organisms=ORGANISM_FAMILIES,
+        roles=ROLES,
+        settings={
+            "metrics": config["metrics"],
+            "inference": config["inference"],
+            "world": config["organism"]["world"],
+            "training": config["organism"]["training"],
+        },
+    script:
+        "../scripts/tables.py"
+
+
+rule paper:
+    input:
+        source="paper/main.typ",
+        figures=expand(f"{PAPER}/figures/{{figure}}.svg", figure=FIGURES),
+        tables=rules.tables.output,
+        organisms=f"{PAPER}/tables/organisms.csv" if ORGANISMS else [],
+    output:
+        pdf=report(f"{PAPER}/main.pdf", caption="../report/paper.rst", category="Paper"),
+    log:
+        f"{RESULTS}/logs/paper.log",
+    benchmark:
+        f"{RESULTS}/timings/paper.tsv"
+    conda:
+        ENV
+    script:
+        "../scripts/paper.py"
+
+
+rule explore_leakage:
+    input:
+        generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
+        scores=expand(
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
+            model=MODELS,
+        ),
+        library=room("config"),
+    output:
+        worst=report(
+            f"{RESULTS}/notebooks/worst_leaks.csv",
+            caption="../report/worst_leaks.rst",
+            category="Notebooks",
+        ),
+    log:
+        notebook=f"{RESULTS}/notebooks/explore_leakage.ipynb",
+    benchmark:
+        f"{RESULTS}/timings/explore_leakage.tsv"
+    conda:
+        ENV
+    notebook:
+        "../../notebooks/explore_leakage.ipynb"
+
+
+rule main_figures:
+    input:
+        estimates=f"{RESULTS}/estimates.parquet",
+        claims=f"{RESULTS}/claims.json",
+        library=room("config"),
+    output:
+        scaling=f"{RESULTS}/notebooks/scaling.png",
+        polarity=f"{RESULTS}/notebooks/polarity.png",
+    log:
+        notebook=f"{RESULTS}/notebooks/main_figures.ipynb",
+    benchmark:
+        f"{RESULTS}/timings/main_figures.tsv"
+    conda:
+        ENV
+    notebook:
+        "../../notebooks/main_figures.ipynb"

@@ -1,0 +1,60 @@
+"""The facts of a study that its paper states: what was run, on what, by which law."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from expression_leakage.tables import read_meta
+
+
+def study_facts(
+    generations: Sequence[str | Path],
+    estimates: pd.DataFrame,
+    items: pd.DataFrame,
+    organisms: Sequence[str],
+    settings: Mapping[str, object],
+) -> dict:
+    """What the paper says of the study besides its estimates.
+
+    Parameters
+    ----------
+    generations
+        Tables of continuations; only their metadata are read.
+    estimates
+        ESTIMATES rows.
+    items
+        ITEMS rows of every source.
+    organisms
+        Families trained by the workflow.
+    settings
+        Parts of the configuration to be quoted, by name.
+
+    Returns
+    -------
+    dict
+        JSON-serialisable.
+    """
+    models = estimates[estimates["model"] != "all"].drop_duplicates("model")
+    runs = [read_meta(path) for path in generations]
+    return {
+        "families": [
+            {
+                "name": family,
+                "organism": family in organisms,
+                "models": len(part),
+                "sizes": sorted(int(n) for n in part["n_parameters"].unique()),
+            }
+            for family, part in models.groupby("family")
+        ],
+        "n_models": len(models),
+        "items": {
+            source: int(part["item_id"].nunique()) for source, part in items.groupby("source")
+        },
+        "sampling": runs[0]["sampling"],
+        "versions": {name: runs[0]["model"][name] for name in ("torch", "transformers")},
+        "loaded": [
+            run["model"] | {"model": Path(p).stem} for run, p in zip(runs, generations, strict=True)
+        ],
+        "settings": dict(settings),
+    }

@@ -1,0 +1,15 @@
+import shutil
+from pathlib import Path
+
+import typst
+
+from expression_leakage.job import logged
+
+with logged(snakemake.log[0]):
+    source, folder = Path(snakemake.input.source), Path(snakemake.output.pdf).parent
+    document = folder / "main.typ"
+    if document.resolve() != source.resolve():
+        shutil.copyfile(source, document)
+    part = folder / "main.pdf.part"
+    typst.compile(document, part, root=folder, ignore_system_fonts=True, format="pdf", timestamp=0)
+    part.replace(snakemake.output.pdf)
