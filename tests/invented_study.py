@@ -1,6 +1,7 @@
 """Studies whose numbers are invented, for drawing: values, estimates, verdicts, labels."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from expression_leakage.inference.estimates import estimate_all
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
 
+CLAIMS = Path(__file__).parents[1] / "config" / "claims.yaml"
 ROLES = {
     "none": "baseline",
     "ignore_context": "mitigation",
@@ -117,7 +119,7 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     values = pd.concat([item_values(scores, 0.05, 0.05), text_values(_measures(scores, rng))])
     labels = _labels(scores, rng) if labelled else scores.head(0).assign(task_id="")
     claims = assess(
-        values, load_claims("config/claims.yaml"), primary="vader", scores=scores, epsilon=0.05,
+        values, load_claims(CLAIMS), primary="vader", scores=scores, epsilon=0.05,
         roles=ROLES, labels=labels, population=f"{len(models)} models", draws=200, seed=1,
     )  # fmt: skip
     items = _items(scores, rng)
@@ -128,5 +130,5 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     }
     return {
         "estimates": estimate_all(values), "claims": claims, "scores": scores, "items": items,
-        "labels": labels, "label_report": report, "balance": balance(items).round(6),
+        "people": labels, "label_report": report, "balance": balance(items).round(6),
     }  # fmt: skip

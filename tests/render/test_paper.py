@@ -1,0 +1,87 @@
+"""The paper compiles from invented results, and what it says comes from them."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typst
+from invented_study import ROLES, study
+
+from expression_leakage.render import formats
+from expression_leakage.render.figures import FIGURES, draw
+from expression_leakage.render.style import save_figure
+from expression_leakage.render.tables import build_tables, captions
+from expression_leakage.tables import write_json, write_text
+
+SOURCE = Path(__file__).parents[2] / "paper" / "main.typ"
+
+
+@pytest.fixture(scope="module", params=["organisms", "hub"])
+def folder(request, tmp_path_factory):
+    place, found = tmp_path_factory.mktemp(request.param), study(request.param)
+    organisms = ["organism"] if request.param == "organisms" else []
+    parts = found | {"scorer": "vader", "organisms": organisms, "roles": ROLES}
+    for name in FIGURES:
+        save_figure(draw(name, parts), place / "figures" / name)
+    tables = build_tables(
+        found["estimates"], found["claims"], found["items"], found["balance"], ROLES
+    )
+    for name, frame in tables.items():
+        write_text(place / "tables" / f"{name}.csv", formats.to_csv(frame))
+    if organisms:
+        facts = pd.DataFrame({"model": ["organism-xs-1"], "loss": [1.23456]})
+        write_text(place / "tables" / "organisms.csv", facts.to_csv(index=False))
+    world = {"system_share": 0.2, "system_obeyed": 0.5}
+    write_json(place / "tables" / "claims.json", found["claims"])
+    write_json(
+        place / "tables" / "study.json",
+        {
+            "captions": captions(tables, "vader", organisms),
+            "families": [
+                {"name": "f", "organism": bool(organisms), "models": 2, "sizes": [34_000, 2e9]}
+            ],
+            "items": {"grammar": 45},
+            "labels": found["label_report"],
+            "sampling": {"temperature": 1.0, "seed": 5, "max_new_tokens": 24, "samples": 2},
+            "settings": {
+                "metrics": {"epsilon": 0.05, "tau": 0.05},
+                "inference": {"draws": 200, "seed": 1},
+                "world": world,
+            },
+            "versions": {"torch": "1", "transformers": "2"},
+        },
+    )
+    shutil.copyfile(SOURCE, place / "main.typ")
+    return place
+
+
+def compiled(folder, **options):
+    return typst.compile(
+        folder / "main.typ", root=folder, ignore_system_fonts=True, timestamp=0, **options
+    )
+
+
+def test_the_paper_compiles_to_the_same_bytes_twice(folder):
+    first = compiled(folder)
+    assert first.startswith(b"%PDF")
+    assert first == compiled(folder)
+
+
+def test_a_changed_verdict_changes_the_paper(folder, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(folder, changed)
+    path = changed / "tables" / "claims.json"
+    before = path.read_text()
+    path.write_text(before.replace('"verdict": "not testable"', '"verdict": "replicated"'))
+    assert path.read_text() != before
+    assert compiled(changed) != compiled(folder)
+
+
+def test_hostile_text_in_the_results_is_set_as_text(folder, tmp_path):
+    hostile = tmp_path / "hostile"
+    shutil.copytree(folder, hostile)
+    path = hostile / "tables" / "claims.json"
+    evil = r"#panic(\"run\") $x$ *bold* \\u{1F600} [#read(\"/etc/passwd\")]"
+    path.write_text(path.read_text().replace('"reason": "', f'"reason": "{evil} '))
+    assert compiled(hostile).startswith(b"%PDF")
