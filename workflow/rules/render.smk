@@ -6,14 +6,14 @@ rule figure:
         unpack(figure_sources),
         library=room("render"),
     output:
-        report(
+        svg=report(
             f"{PAPER}/figures/{{figure}}.svg",
             caption="../report/{figure}.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        f"{PAPER}/figures/{{figure}}.pdf",
-        f"{PAPER}/figures/{{figure}}.png",
+        pdf=f"{PAPER}/figures/{{figure}}.pdf",
+        png=f"{PAPER}/figures/{{figure}}.png",
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     benchmark:
@@ -21,7 +21,6 @@ rule figure:
     conda:
         ENV
     params:
-        stem=f"{PAPER}/figures/{{figure}}",
         scorer=config["scoring"]["primary"],
         organisms=ORGANISM_FAMILIES,
         roles=ROLES,
@@ -41,15 +40,15 @@ rule tables:
         label_report=f"{RESULTS}/annotation/ingest_report.json",
         library=room("render"),
     output:
-        expand(
-            f"{PAPER}/tables/{{table}}.{{kind}}",
-            table=TABLES,
-            kind=["csv", "md", "tex"],
-        ),
-        report(
+        pages=report(
             expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
             caption="../report/tables.rst",
             category="Tables",
+        ),
+        tables=expand(
+            f"{PAPER}/tables/{{table}}.{{kind}}",
+            table=TABLES,
+            kind=["csv", "md", "tex"],
         ),
         study=f"{PAPER}/tables/study.json",
         claims=f"{PAPER}/tables/claims.json",
@@ -60,8 +59,6 @@ rule tables:
     conda:
         ENV
     params:
-        folder=f"{PAPER}/tables",
-        pages=f"{RESULTS}/tables",
         organisms=ORGANISM_FAMILIES,
         roles=ROLES,
         settings={

@@ -14,13 +14,14 @@ with logged(snakemake.log[0]) as log:
         found["estimates"], found["claims"], found["item_tables"], found["balance"], params.roles
     )
     said = captions(tables, found["claims"]["scorer"], params.organisms)
+    folder, pages = Path(snakemake.output.study).parent, Path(snakemake.output.pages[0]).parent
     for name, frame in tables.items():
-        stem = Path(params.folder) / name
+        stem = folder / name
         write_text(stem.with_suffix(".csv"), formats.to_csv(frame))
         write_text(stem.with_suffix(".md"), formats.to_markdown(frame, said[name]))
         write_text(stem.with_suffix(".tex"), formats.to_latex(frame, said[name], name))
         page = formats.to_html(frame, said[name], name.replace("_", " ").capitalize())
-        write_text(Path(params.pages) / f"{name}.html", page)
+        write_text(pages / f"{name}.html", page)
     facts = study_facts(
         snakemake.input.generations,
         found["estimates"],
