@@ -55,3 +55,16 @@ def test_flagged_models_are_marked():
     flagged = shown["claims"]["guards"]["flagged"]
     assert flagged  # the invented study has one that repeats itself
     assert texts(draw("placebo", shown)).count("flagged: ") >= len(flagged)
+
+
+def test_the_mitigation_axis_holds_every_interval_and_the_declared_threshold_and_little_else():
+    shown = material("organisms")
+    claim = shown["claims"]["claims"]["mitigation"]
+    base = next(e["value"] for e in claim["evidence"] if e["name"] == "baseline")
+    reductions = [e for e in claim["evidence"] if e["name"].startswith("reduction_")]
+    low, high = draw("mitigation", shown).axes[0].get_xlim()
+    inner = [-e[bound] for e in reductions for bound in ("low", "high")]
+    inner += [0, -claim["thresholds"]["reduction_share"] * base]
+    assert low < min(inner)
+    assert max(inner) < high
+    assert high - low < 1.6 * (max(inner) - min(inner))

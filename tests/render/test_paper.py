@@ -1,5 +1,6 @@
 """The paper compiles from invented results, and what it says comes from them."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def test_the_paper_compiles_to_the_same_bytes_twice(folder):
     first = compiled(folder)
     assert first.startswith(b"%PDF")
     assert first == compiled(folder)
+
+
+def test_the_verdicts_that_are_set_are_those_of_the_claims(folder):
+    found = json.loads((folder / "tables" / "claims.json").read_text())["claims"].values()
+    asked = typst.query(folder / "main.typ", "<verdict>", root=folder, ignore_system_fonts=True)
+    assert [element["child"]["body"]["text"] for element in json.loads(asked)] == [
+        claim["verdict"] for claim in sorted(found, key=lambda claim: claim["number"])
+    ]
 
 
 def test_a_changed_verdict_changes_the_paper(folder, tmp_path):

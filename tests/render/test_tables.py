@@ -14,7 +14,7 @@ from expression_leakage.render.formats import (
     to_latex,
     to_markdown,
 )
-from expression_leakage.render.tables import ORGANISMS, build_tables, captions
+from expression_leakage.render.tables import ORGANISMS, build_tables, captions, evidence_text
 
 HOSTILE = r"=cmd|' /C calc'!A0 & 50% \input{x} $a_b$ #1 ~^ <script>alert(1)</script> | [x](y)"
 
@@ -54,6 +54,18 @@ def test_the_scorecard_has_the_verdicts_in_the_order_of_the_claims():
     assert card["Verdict"].tolist() == [
         claims[name]["verdict"] for name in ("agreement", "scaling", "polarity", "mitigation")
     ]
+
+
+def test_a_tiny_p_is_not_shown_as_zero():
+    entry = {"unit": "p", "value": 0.0004, "low": None, "high": None}
+    assert evidence_text(entry) == "< 0.001"
+    assert evidence_text(entry | {"value": 0.0416}) == "0.042"
+
+
+def test_differences_stand_in_the_order_of_the_models():
+    shown = tables()["polarity"]["Estimate of"]
+    places = [shown.str.endswith(model).idxmax() for model in tables()["leakage"]["Model"]]
+    assert places == sorted(places)
 
 
 def test_models_of_two_families_have_one_row_each():

@@ -8,7 +8,7 @@ rule figure:
     output:
         svg=report(
             f"{PAPER}/figures/{{figure}}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
@@ -40,8 +40,16 @@ rule tables:
         label_report=f"{RESULTS}/annotation/ingest_report.json",
         library=room("render"),
     output:
+        scorecard=report(
+            f"{RESULTS}/tables/claims.html",
+            caption="../report/tables.rst",
+            category="Claims",
+        ),
         pages=report(
-            expand(f"{RESULTS}/tables/{{table}}.html", table=TABLES),
+            expand(
+                f"{RESULTS}/tables/{{table}}.html",
+                table=[t for t in TABLES if t != "claims"],
+            ),
             caption="../report/tables.rst",
             category="Tables",
         ),

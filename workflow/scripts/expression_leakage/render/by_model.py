@@ -47,13 +47,13 @@ def scaling(estimates: pd.DataFrame, scorer: str, organisms: Iterable[str]) -> F
         _size_panel(ax, shown, families)
         colour = style.POLARITY_COLOURS[polarity]
         ax.set_title(title, color=colour)
-        stems = f"{relevance} stems"
-        ax.set_ylabel(f"leak rate, {stems} [%]")
+        ax.set_ylabel(f"leak rate, {relevance} stems [%]")
     _label_sizes(axes[1], rates["n_parameters"].unique())
-    axes[0, 0].annotate(
-        "chance", (0.995, CHANCE), (0, 2), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", color=style.GREY, fontsize=6.5,
+    axes[0, 1].annotate(
+        "chance", (1.01, CHANCE), xycoords=("axes fraction", "data"), va="center",
+        annotation_clip=False, color=style.GREY, fontsize=6.5,
     )  # fmt: skip
+    figure.get_layout_engine().set(wspace=0.06, hspace=0.05)
     _family_legend(figure, families, organisms)
     return figure
 

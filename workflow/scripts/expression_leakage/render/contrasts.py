@@ -57,7 +57,7 @@ def mitigation(claims: dict, roles: dict[str, str], organisms: Iterable[str]) ->
                         linewidth=1, markersize=4.5, label=label)  # fmt: skip
     ax.axvline(0, color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.8, zorder=0)
     if base is not None and base > 0:
-        _threshold(ax, -share * base, share)
+        _threshold(ax, changes, -share * base, share)
     ax.set_yticks(rows, changes["mitigation"])
     ax.set_ylim(rows[-1] + 0.6, -0.6)
     ax.tick_params(axis="y", length=0)
@@ -103,12 +103,14 @@ def _negative(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _threshold(ax: Axes, at: float, share: float) -> None:
-    ax.axvspan(at, at - 1e6, color=style.GREEN, alpha=0.08, linewidth=0, zorder=0)
+def _threshold(ax: Axes, changes: pd.DataFrame, at: float, share: float) -> None:
+    """Mark the declared threshold, and keep it and no prompt at all in view."""
+    low = min(changes["low"].min(), 1.25 * at)
+    high = max(changes["high"].max(), 0)
+    pad = 0.05 * (high - low)
+    ax.set_xlim(low - pad, high + pad)
+    ax.axvspan(low - pad, at, color=style.GREEN, alpha=0.08, linewidth=0, zorder=0)
     ax.axvline(at, color=style.GREEN, linewidth=1, zorder=0)
-    low, high = ax.dataLim.intervalx
-    pad = 0.06 * (max(high, 0) - min(low, 1.25 * at))
-    ax.set_xlim(min(low, 1.25 * at) - pad, max(high, 0) + pad)
     text = "halves the leak" if share == 0.5 else f"takes {share:.0%} of the leak"
     ax.annotate(
         f"← {text}", (at, 1), (-3, 2), xycoords=("data", "axes fraction"),
@@ -208,14 +210,14 @@ def balance(balance: pd.DataFrame) -> Figure:
     balance
         Rows of `benchmark.pairing.balance`.
     """
-    figure = style.new_figure(76)
+    groups = list(balance.groupby(["source", "relevance"]))
+    figure = style.new_figure(34 + len(MATCHED) * (4 + 2.2 * len(groups)))
     ax = figure.subplots()
     ax.axvspan(-_BAND, _BAND, color=style.PALE, linewidth=0, zorder=0)
     ax.axvline(0, color=style.GREY, linewidth=0.8, zorder=0)
-    groups = list(balance.groupby(["source", "relevance"]))
     sources = sorted(balance["source"].unique())
-    for number_, ((source, relevance), part) in enumerate(groups):
-        shift = 0.5 * ((number_ + 0.5) / len(groups) - 0.5)
+    shifts = 0.8 * ((np.arange(len(groups)) + 0.5) / len(groups) - 0.5)
+    for shift, ((source, relevance), part) in zip(shifts, groups, strict=True):
         place = sources.index(source)
         colour, marker = style.FAMILY_COLOURS[place], style.FAMILY_MARKERS[place]
         face = colour if relevance == "irrelevant" else "white"
@@ -227,6 +229,8 @@ def balance(balance: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(MATCHED)), [label for *_, label in MATCHED])
     ax.set_ylim(len(MATCHED) - 0.5, -0.5)
     ax.set_xlim(-_EDGE * 1.2, _EDGE * 1.2)
+    for row in range(1, len(MATCHED)):
+        ax.axhline(row - 0.5, color=style.PALE, linewidth=0.6, zorder=0)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(f"standardised mean difference (band: ±{_BAND}; arrows: beyond ±{_EDGE})")
     figure.legend(loc="outside upper center", ncols=3, title="items by source and kind of stem")
@@ -245,7 +249,8 @@ def _love_row(
         if np.isnan(value):
             continue
         side = np.sign(value)
-        ax.plot(side * _EDGE, row, ">" if side > 0 else "<", color=colour, markersize=4.5)
+        ax.plot(side * _EDGE, row, ">" if side > 0 else "<", color=colour,
+                markerfacecolor=face, markersize=4.5)  # fmt: skip
         text = number(value, 2) if np.isfinite(value) else "constant arms differ"
         ax.annotate(text, (side * _EDGE, row), (side * 5, 0), textcoords="offset points",
                     ha="left" if side > 0 else "right", va="center", fontsize=6,

@@ -86,18 +86,6 @@ def compact_count(n: float) -> str:
     return f"{n:.0f}"
 
 
-def plural(n: int, noun: str) -> str:
-    """A count with its noun.
-
-    Examples
-    --------
-    >>> plural(1, "family"), plural(1200, "item")
-    ('1 family', '1,200 items')
-    """
-    many = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{n:,} {noun if n == 1 else many}"
-
-
 def latex_escape(text: str) -> str:
     """Text that LaTeX sets as it is written."""
     return "".join(_LATEX.get(character, character) for character in _one_line(text))

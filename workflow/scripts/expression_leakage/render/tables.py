@@ -108,10 +108,11 @@ def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def polarity(claims: dict) -> pd.DataFrame:
-    """Negative minus positive leakage: pooled, rectified by people, and by model."""
-    evidence = claims["claims"]["polarity"]["evidence"]
-    return _evidence_frame([e for e in evidence if e["unit"] == "points"])
+def polarity(estimates: Estimates, claims: dict) -> pd.DataFrame:
+    """Negative minus positive leakage: rectified by people, pooled, and by model."""
+    evidence = [e for e in claims["claims"]["polarity"]["evidence"] if e["unit"] == "points"]
+    order = {f"automatic_{model}": row for row, model in enumerate(estimates.models["model"])}
+    return _evidence_frame(sorted(evidence, key=lambda e: order.get(e["name"], -1)))
 
 
 def scaling(claims: dict) -> pd.DataFrame:
@@ -133,6 +134,8 @@ def mitigation(claims: dict, roles: dict[str, str]) -> pd.DataFrame:
 
 def evidence_text(entry: dict) -> str:
     """The number of one piece of evidence, with digits by its unit."""
+    if entry["unit"] == "p" and entry["value"] is not None and entry["value"] < 0.001:
+        return "< 0.001"
     digits = {"p": 3, "correlation": 2}.get(entry["unit"], 1)
     if entry["unit"].startswith("logits"):
         digits = 2
@@ -231,7 +234,7 @@ def build_tables(
         "leakage": leakage(looked_up),
         "guards": guards(looked_up, claims),
         "scaling": scaling(claims),
-        "polarity": polarity(claims),
+        "polarity": polarity(looked_up, claims),
         "mitigation": mitigation(claims, roles),
         "benchmark": benchmark(items, balance),
         "by_source": by_source(looked_up),
