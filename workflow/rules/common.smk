@@ -10,6 +10,7 @@ sys.path.insert(0, str(LIBRARY))
 from expression_leakage.benchmark.curated import load_injections, load_stems
 from expression_leakage.claims import load_claims
 from expression_leakage.config import check_config, check_judges, load_models
+from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets
 from expression_leakage.prompts import load_mitigations
 
@@ -33,14 +34,27 @@ TABLES = [
     "by_source",
 ]
 
+
+def overlays(files):
+    """Configuration files beside the default one, as their user named them."""
+    paths = [Path(f).resolve() for f in files]
+    names = [
+        p.relative_to(Path.cwd()) if p.is_relative_to(Path.cwd()) else p for p in paths
+    ]
+    return [name for name in names if name != Path("config/config.yaml")]
+
+
 # Everything a person wrote is checked here, before any job runs.
-check_config(config, " + ".join(str(Path(f)) for f in workflow.configfiles))
-MODELS = load_models(config["models"])
-check_judges(config, MODELS)
-MITIGATIONS = load_mitigations(config["mitigations"])
-load_claims(config["claims"])
-load_stems(config["benchmark"]["curated"]["stems"])
-load_injections(config["benchmark"]["curated"]["injections"])
+try:
+    check_config(config, "config/config.yaml", *overlays(workflow.configfiles))
+    MODELS = load_models(config["models"])
+    check_judges(config, MODELS)
+    MITIGATIONS = load_mitigations(config["mitigations"])
+    load_claims(config["claims"])
+    load_stems(config["benchmark"]["curated"]["stems"])
+    load_injections(config["benchmark"]["curated"]["injections"])
+except InputError as error:
+    sys.exit(f"error: {error}")
 
 RESULTS, PAPER = config["results"], config["paper"]
 SCORERS = config["scoring"]["scorers"]

@@ -31,8 +31,14 @@ def load_yaml(path: str | Path) -> object:
         raise InputError(f"{path}{line}", "is not YAML", "correct the syntax") from error
 
 
-def validate(value: object, schema_name: str, where: object) -> object:
+def validate(value: object, schema_name: str, *files: str | Path) -> object:
     """Check a value against ``workflow/schemas/<schema_name>.schema.yaml``, filling in defaults.
+
+    Parameters
+    ----------
+    files
+        Where the value was read from; of several, merged one over the other, the error names the
+        last that has the key at fault.
 
     Raises
     ------
@@ -46,6 +52,7 @@ def validate(value: object, schema_name: str, where: object) -> object:
         said = " ".join(error.message.split())
         if len(said) > 200:  # jsonschema quotes the whole value
             said = f"does not meet {error.validator} {error.validator_value}"
+        where = _holder(files, list(error.absolute_path))
         raise InputError(f"{where}: {_place(error, value)}", said, _remedy(error))
     return value
 
@@ -81,6 +88,20 @@ def _branches(value: dict, schema: dict) -> Iterator[dict]:
             yield option
 
 
+def _holder(files: tuple[str | Path, ...], path: list) -> str | Path:
+    """The last of the files that has a key path; the first where none has."""
+    for file in reversed(files[1:]):
+        part = load_yaml(file)
+        try:
+            for key in path:
+                part = part[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        if path:
+            return file
+    return files[0]
+
+
 def _place(error: ValidationError, value: object) -> str:
     """The way to the key at fault; an entry of a list goes by its number and its name."""
     way = []
@@ -103,24 +124,25 @@ def _remedy(error: ValidationError) -> str:
     return f"expected {error.validator} {error.validator_value}"
 
 
-def check_config(config: dict, files: str) -> dict:
+def check_config(config: dict, *files: str | Path) -> dict:
     """Validate the merged configuration and what it refers to within itself.
 
     Parameters
     ----------
     files
-        The configuration files it was merged from, for the error.
+        The configuration files it was merged from, the first overlaid by the others.
     """
-    validate(config, "config", files)
+    validate(config, "config", *files)
     scoring = config["scoring"]
     if scoring["primary"] not in scoring["scorers"]:
         raise InputError(
-            f"{files}: scoring.primary",
+            f"{_holder(files, ['scoring', 'primary'])}: scoring.primary",
             f"{scoring['primary']!r} is not among scoring.scorers",
             f"name one of {sorted(scoring['scorers'])}",
         )
     if scoring["relatedness"]["kind"] == "encoder" and "source" not in scoring["relatedness"]:
-        raise InputError(f"{files}: scoring.relatedness", "an encoder has no source", "name one")
+        where = _holder(files, ["scoring", "relatedness"])
+        raise InputError(f"{where}: scoring.relatedness", "an encoder has no source", "name one")
     return config
 
 
