@@ -5,9 +5,8 @@ PINS := sed -n 's/^      - \([^ ]*==[^ ]*\).*/\1/p' environment.yml
 
 # Two busy processes whose OpenMP threads spin while they wait slow each other tenfold.
 export OMP_WAIT_POLICY := PASSIVE
-# The workflow's shell commands and notebooks find their programs here.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+.NOTPARALLEL:
 .PHONY: all study setup test lint check lock pins clean help
 
 all: study results/report.zip ## set up .venv, run the whole study, write its report (the default)
@@ -16,7 +15,7 @@ study: .venv/.ready
 	@$(BIN)/snakemake --cores all
 
 # Snakemake's own report: figures, tables, captions and where each came from, in one HTML page.
-results/report.zip: paper/main.pdf | study
+results/report.zip: paper/main.pdf $(wildcard workflow/report/*.rst) | study
 	@$(BIN)/snakemake --report $@ > results/logs/report.log 2>&1 || { cat results/logs/report.log; exit 1; }
 
 setup: .venv/.ready ## only set up .venv

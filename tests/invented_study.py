@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from expression_leakage.benchmark.pairing import balance
-from expression_leakage.claims import assess, load_claims
+from expression_leakage.claims import assess
+from expression_leakage.config import load_claims
 from expression_leakage.inference.estimates import estimate_all
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
@@ -126,7 +127,7 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     report = {
         "looked_in": ["labels/*"],
         "ingest": {"rows": 0, "rejected": {}},
-        "agreement": {"missing": None if labelled else "no labels yet"},
+        "agreement": {"missing": None if labelled else "no labels yet", "n_labels": len(labels)},
     }
     return {
         "estimates": estimate_all(values), "claims": claims, "scores": scores, "items": items,

@@ -24,7 +24,7 @@ CASES = {
     "an unknown field of a model": (
         "config/models/tiny.yaml",
         lambda t: t.replace("format: chat", "fromat: chat"),
-        r"config/models/tiny\.yaml: entry 1 \(organism-12k-1\): .*'fromat' was unexpected",
+        r"config/models/tiny\.yaml: entry \d \(organism-\d+k-\d\): .*'fromat' was unexpected",
     ),
     "an empty benchmark": (
         "resources/benchmark/stems.csv",

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from expression_leakage.claims import Evidence, judge, load_claims
+from expression_leakage.claims import Evidence, judge
+from expression_leakage.config import load_claims
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import Estimate
 from expression_leakage.inference.mitigation import Mitigation
@@ -22,11 +23,12 @@ def estimate(value, low, high, n=100):
     return Estimate(value, (high - low) / 4, low, high, n - 1, n, 10 * n, 0)
 
 
-def agreement_rows(*bounds):
-    """Spearman rows (pooled, control, negative) from (low, high)."""
+def agreement_rows(pooled, control, negative, positive=(0.55, 0.7), n_items=30):
+    """Spearman rows of each condition from (low, high)."""
+    bounds = {"pooled": pooled, "control": control, "negative": negative, "positive": positive}
     rows = [
-        (condition, "spearman", (low + high) / 2, low, high, 90, 30, 0)
-        for condition, (low, high) in zip(("pooled", "control", "negative"), bounds, strict=True)
+        (condition, "spearman", (low + high) / 2, low, high, 90, n_items, 0)
+        for condition, (low, high) in bounds.items()
     ]
     return pd.DataFrame(
         rows,
@@ -95,6 +97,16 @@ def verdict_of(claim, **changes):
 )
 def test_agreement(bounds, verdict):
     assert verdict_of("agreement", agreement=agreement_rows(*bounds)) == verdict
+
+
+def test_agreement_needs_every_condition_and_enough_items():
+    good = [(0.6, 0.8)] * 4
+    few = agreement_rows(*good, n_items=5)
+    assert verdict_of("agreement", agreement=few) == "inconclusive"
+    rows = agreement_rows(*good)
+    partial = rows[rows["condition"] != "negative"]
+    assert verdict_of("agreement", agreement=rows) == "replicated"
+    assert verdict_of("agreement", agreement=partial) == "inconclusive"
 
 
 def test_agreement_without_labels_says_how_to_supply_them():

@@ -116,3 +116,20 @@ def test_the_study_imports_only_direct_dependencies():
     known = {*map(module, direct()), *sys.stdlib_module_names, *ours}
     others = {path.name: imports(path) - known for path in ROOT.glob("workflow/scripts/**/*.py")}
     assert {file: names for file, names in others.items() if names} == {}
+
+
+def test_a_host_with_snakemake_alone_can_read_the_workflow():
+    """With --use-conda only the jobs run in the environment; the Snakefile is read outside it."""
+    text = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    modules = re.findall(r"^from (expression_leakage[\w.]*) import", text, flags=re.MULTILINE)
+    assert len(modules) >= 5
+    heavy = "{'pandas', 'numpy', 'pyarrow', 'scipy', 'torch', 'transformers'}"
+    program = f"import sys, {', '.join(modules)}; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT / "workflow" / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "[]"

@@ -6,7 +6,8 @@ import yaml
 
 from expression_leakage import tables
 from expression_leakage.errors import InputError
-from expression_leakage.prompts import FORMATS, Plan, build_prompts, load_mitigations
+from expression_leakage.mitigations import FORMATS, load_mitigations
+from expression_leakage.prompts import Plan, build_prompts
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 GRAMMAR = {

@@ -1,6 +1,7 @@
 """A user's own models, of shapes that nothing here was designed for, through the configuration."""
 
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -44,9 +45,8 @@ def study(tmp_path_factory):
 def test_every_architecture_continues_every_prompt(study, name):
     table = pq.read_table(study / "generations" / f"{name}-tiny.parquet").to_pandas()
     counts = table.groupby(["mitigation", "condition"]).size()
-    assert counts["none"].nunique() == 2  # relevant stems are asked without a wrapper only…
-    assert counts["none"]["control"] == 9 * 2  # …three items a stem, two samples an item
-    assert counts["few_shot"]["control"] == 6 * 2
+    assert counts["none"]["plain"] == 9 * 2  # three stems, three items each, two samples
+    assert counts["few_shot"]["control"] == 6 * 2  # wrappers are tried on irrelevant stems only
     assert (table["n_tokens"] <= 5).all()
     assert table["family"].eq(name).all()
 
@@ -62,6 +62,14 @@ def test_chat_models_get_messages_and_plain_models_get_text(study):
         "The bus leaves from",
         "My diary entry for today says",
     }
+
+
+def test_the_full_study_of_hub_families_plans_one_job_a_model(study):
+    run = snakemake(study.parents[1], "--configfile", "config/paper.yaml", "--dry-run")
+    assert run.returncode == 0, run.stdout[-3000:]
+    entries = yaml.safe_load((study.parents[1] / "config/models/hub.yaml").read_text())
+    assert re.search(rf"^generate +{len(entries)}$", run.stdout, flags=re.MULTILINE)
+    assert "train_organism" not in run.stdout
 
 
 def test_single_models_of_three_families_test_no_scaling(study):

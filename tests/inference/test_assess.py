@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from planted import planted_scores
 
-from expression_leakage.claims import assess, load_claims, population
+from expression_leakage.claims import assess, population
+from expression_leakage.config import load_claims
 from expression_leakage.errors import InputError
 from expression_leakage.metrics import item_values
 
@@ -124,3 +125,33 @@ def test_row_order_does_not_matter():
     scores = planted_study()
     shuffled = scores.sample(frac=1, random_state=0)
     assert run(shuffled) == run(scores)
+
+
+def test_a_verdict_that_rests_on_flagged_models_is_not_given():
+    """Two sizes that ignore their prompt leak less, but not because they read it better."""
+
+    def leak(model, condition, mitigation, relevance):
+        if model in ("m", "l"):
+            return 0.0
+        return {"negative": -0.5, "positive": 0.4}.get(condition, 0.0)
+
+    scores = planted_scores(
+        {m: ("f", n) for m, n in SIZES.items()},
+        leak,
+        n_items=80,
+        mitigations=tuple(ROLES),
+        relevances=("irrelevant", "relevant"),
+        conditions=("control", "negative", "positive", "placebo"),
+        seed=4,
+    )
+    found = run(scores)
+    assert {"m", "l"} <= set(found["guards"]["flagged"])
+    assert found["claims"]["scaling"]["verdict"] != "replicated"
+    assert "failed a guard" in found["claims"]["scaling"]["reason"]
+
+
+def test_labels_of_one_model_do_not_speak_for_the_others():
+    scores = planted_study()
+    labels = human_labels(scores)
+    assert verdicts(run(scores, labels))["polarity"] == "replicated"
+    assert verdicts(run(scores, labels[labels["model"] == "xs"]))["polarity"] == "inconclusive"

@@ -40,7 +40,13 @@ def folder(request, tmp_path_factory):
         {
             "captions": captions(tables, "vader", organisms),
             "families": [
-                {"name": "f", "organism": bool(organisms), "models": 2, "sizes": [34_000, 2e9]}
+                {
+                    "name": "f",
+                    "organism": bool(organisms),
+                    "models": 2,
+                    "asked": ["grammar"],
+                    "sizes": [34_000, 2e9],
+                }
             ],
             "items": {"grammar": 45},
             "labels": found["label_report"],

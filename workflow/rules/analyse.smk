@@ -9,7 +9,7 @@ rule estimate:
             model=MODELS,
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
-        library=room("metrics", "inference"),
+        library=code("workflow/scripts/estimate.py"),
     output:
         estimates=f"{RESULTS}/estimates.parquet",
     log:
@@ -34,7 +34,7 @@ rule judge_claims:
         label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],
-        library=room("metrics", "inference", "claims", "labelling/agreement"),
+        library=code("workflow/scripts/judge_claims.py"),
     output:
         claims=f"{RESULTS}/claims.json",
     log:

@@ -5,7 +5,7 @@ rule curated_items:
     input:
         stems=config["benchmark"]["curated"]["stems"],
         injections=config["benchmark"]["curated"]["injections"],
-        library=room("benchmark/curated", "benchmark/pairing"),
+        library=code("workflow/scripts/curated_items.py"),
     output:
         item_table=f"{RESULTS}/benchmark/curated.parquet",
     log:
@@ -27,7 +27,7 @@ rule webtext_items:
             s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, str)
         ],
         blocklist="resources/webtext/blocklist.txt",
-        library=room("benchmark/webtext", "benchmark/pairing"),
+        library=code("workflow/scripts/webtext_items.py"),
     output:
         item_table=f"{RESULTS}/benchmark/webtext.parquet",
         sentences=f"{RESULTS}/benchmark/webtext_sentences.parquet",
@@ -51,7 +51,7 @@ rule webtext_items:
 rule grammar_items:
     input:
         grammar=config["organism"]["grammar"],
-        library=room("benchmark/grammar", "models/grammar", "scoring/sentiment"),
+        library=code("workflow/scripts/grammar_items.py"),
     output:
         item_table=f"{RESULTS}/benchmark/grammar.parquet",
     log:
@@ -72,7 +72,7 @@ rule balance:
         item_table=expand(
             f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()
         ),
-        library=room("benchmark/pairing"),
+        library=code("workflow/scripts/balance.py"),
     output:
         balance=f"{RESULTS}/benchmark/balance.csv",
     log:
@@ -89,7 +89,7 @@ rule prompts:
     input:
         item_table=f"{RESULTS}/benchmark/{{source}}.parquet",
         mitigations=config["mitigations"],
-        library=room("prompts"),
+        library=code("workflow/scripts/prompts.py"),
     output:
         prompts=f"{RESULTS}/prompts/{{source}}-{{wording}}.parquet",
     log:

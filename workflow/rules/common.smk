@@ -1,4 +1,5 @@
 # What all rules share: the checked configuration, and where things are. No rules, no logic.
+import os
 import re
 import sys
 from glob import glob
@@ -7,12 +8,18 @@ from pathlib import Path
 LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
-from expression_leakage.benchmark.curated import load_injections, load_stems
-from expression_leakage.claims import load_claims
-from expression_leakage.config import check_config, check_judges, load_models
+from expression_leakage.benchmark.sheets import read_injections, read_stems
+from expression_leakage.closure import imported_files
+from expression_leakage.config import check_config, check_files, check_judges
+from expression_leakage.config import load_claims, load_models
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets
-from expression_leakage.prompts import load_mitigations
+from expression_leakage.mitigations import load_mitigations
+
+# Notebooks are run by a program that stands beside Snakemake's Python.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 
 ENV = "../../environment.yml"
 FIGURES = {  # each with the results it is drawn from
@@ -51,8 +58,9 @@ try:
     check_judges(config, MODELS)
     MITIGATIONS = load_mitigations(config["mitigations"])
     load_claims(config["claims"])
-    load_stems(config["benchmark"]["curated"]["stems"])
-    load_injections(config["benchmark"]["curated"]["injections"])
+    read_stems(config["benchmark"]["curated"]["stems"])
+    read_injections(config["benchmark"]["curated"]["injections"])
+    check_files(config)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -62,6 +70,10 @@ ORGANISMS = [name for name, entry in MODELS.items() if "organism" in entry]
 ORGANISM_FAMILIES = sorted({MODELS[name]["family"] for name in ORGANISMS})
 ROLES = {name: mitigation.role for name, mitigation in MITIGATIONS.items()}
 PROMPTS = {name: prompt_sets(entry, config) for name, entry in MODELS.items()}
+ASKED = {  # sources of the items that each family is asked
+    entry["family"]: [s.split("-")[0] for s in PROMPTS[name]]
+    for name, entry in MODELS.items()
+}
 
 
 wildcard_constraints:
@@ -73,19 +85,16 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def room(*names):
-    """Files of the library's rooms, as inputs: an edit there reruns what it may change."""
-    folder = LIBRARY / "expression_leakage"
-    files = [folder / "tables.py", folder / "errors.py"]
-    for name in names:
-        path = folder / name
-        files += (
-            sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-        )
-    return [
-        str(f.relative_to(Path.cwd())) if f.is_relative_to(Path.cwd()) else str(f)
-        for f in files
+def code(script):
+    """The library's files that a script or notebook imports, as inputs: an edit reruns it."""
+    unread = {"errors.py", "job.py"}  # they shape messages, never a result
+    files = [
+        f
+        for f in sorted(imported_files(Path(workflow.basedir) / script))
+        if f.name not in unread
     ]
+    here = Path.cwd()
+    return [str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files]
 
 
 def entry(wildcards):
@@ -136,7 +145,9 @@ def item_sources():
 
 def label_files(wildcards):
     """People's label files, as far as there are any."""
-    return sorted(f for pattern in config["labels"]["files"] for f in glob(pattern))
+    return sorted(
+        f for p in config["labels"]["files"] for f in glob(p) if Path(f).is_file()
+    )
 
 
 def get_final_output():

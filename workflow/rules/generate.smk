@@ -5,7 +5,7 @@
 rule corpus:
     input:
         grammar=config["organism"]["grammar"],
-        library=room("models/grammar"),
+        library=code("workflow/scripts/corpus.py"),
     output:
         corpus=f"{RESULTS}/organisms/corpus-{{seed}}.parquet",
     log:
@@ -25,7 +25,7 @@ rule train_organism:
     input:
         grammar=config["organism"]["grammar"],
         corpus=lambda w: f"{RESULTS}/organisms/corpus-{entry(w)['organism']['seed']}.parquet",
-        library=room("models/grammar", "models/organism"),
+        library=code("workflow/scripts/train_organism.py"),
     output:
         folder=directory(f"{RESULTS}/organisms/{{model}}"),
     log:
@@ -47,7 +47,7 @@ rule generate:
     input:
         prompts=prompt_files,
         organism=model_folder,
-        library=room("models/entry", "models/local", "sampling"),
+        library=code("workflow/scripts/generate.py"),
     output:
         generations=f"{RESULTS}/generations/{{model}}.parquet",
     log:

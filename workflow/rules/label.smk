@@ -5,7 +5,7 @@ rule annotation_tasks:
     input:
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
         instructions="resources/annotation/instructions.md",
-        library=room("labelling"),
+        library=code("workflow/scripts/annotation_tasks.py"),
     output:
         sheet=f"{RESULTS}/annotation/tasks.csv",
         label_studio=f"{RESULTS}/annotation/label_studio.json",
@@ -29,7 +29,7 @@ rule ingest_labels:
     input:
         key=f"{RESULTS}/annotation_key.parquet",
         files=label_files,
-        library=room("labelling"),
+        library=code("workflow/scripts/ingest_labels.py"),
     output:
         label_table=f"{RESULTS}/labels.parquet",
         rejected=f"{RESULTS}/annotation/rejected.csv",

@@ -4,7 +4,7 @@
 rule figure:
     input:
         unpack(figure_sources),
-        library=room("render"),
+        library=code("workflow/scripts/figure.py"),
     output:
         svg=report(
             f"{PAPER}/figures/{{figure}}.svg",
@@ -38,7 +38,7 @@ rule tables:
         balance=f"{RESULTS}/benchmark/balance.csv",
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
         label_report=f"{RESULTS}/annotation/ingest_report.json",
-        library=room("render"),
+        library=code("workflow/scripts/tables.py"),
     output:
         scorecard=report(
             f"{RESULTS}/tables/claims.html",
@@ -69,6 +69,7 @@ rule tables:
     params:
         organisms=ORGANISM_FAMILIES,
         roles=ROLES,
+        asked=ASKED,
         settings={
             "metrics": config["metrics"],
             "inference": config["inference"],
@@ -87,6 +88,7 @@ rule paper:
         organisms=f"{PAPER}/tables/organisms.csv" if ORGANISMS else [],
     output:
         pdf=report(f"{PAPER}/main.pdf", caption="../report/paper.rst", category="Paper"),
+        first_page=f"{PAPER}/first_page.png",
     log:
         f"{RESULTS}/logs/paper.log",
     benchmark:
@@ -104,7 +106,7 @@ rule explore_leakage:
             f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
             model=MODELS,
         ),
-        library=room("config"),
+        library=code("notebooks/explore_leakage.ipynb"),
     output:
         worst=report(
             f"{RESULTS}/notebooks/worst_leaks.csv",
@@ -125,7 +127,7 @@ rule main_figures:
     input:
         estimates=f"{RESULTS}/estimates.parquet",
         claims=f"{RESULTS}/claims.json",
-        library=room("config"),
+        library=code("notebooks/main_figures.ipynb"),
     output:
         scaling=f"{RESULTS}/notebooks/scaling.png",
         polarity=f"{RESULTS}/notebooks/polarity.png",

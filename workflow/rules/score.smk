@@ -5,7 +5,7 @@ rule score:
     input:
         generations=f"{RESULTS}/generations/{{model}}.parquet",
         template=lambda w: SCORERS[w.scorer].get("prompt", []),
-        library=room("scoring", "models/entry", "models/local", "sampling"),
+        library=code("workflow/scripts/score.py"),
     output:
         scores=f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet",
     log:
@@ -28,7 +28,7 @@ rule score:
 rule measure:
     input:
         generations=f"{RESULTS}/generations/{{model}}.parquet",
-        library=room("scoring"),
+        library=code("workflow/scripts/measure.py"),
     output:
         measures=f"{RESULTS}/measures/{{model}}.parquet",
     log:
@@ -51,7 +51,7 @@ rule organism_facts:
         folders=expand(f"{RESULTS}/organisms/{{model}}", model=ORGANISMS),
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=ORGANISMS),
         grammar=config["organism"]["grammar"],
-        library=room("models/grammar", "models/facts"),
+        library=code("workflow/scripts/organism_facts.py"),
     output:
         facts=f"{PAPER}/tables/organisms.csv",
     log:

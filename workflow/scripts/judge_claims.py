@@ -1,10 +1,11 @@
 import pandas as pd
 
-from expression_leakage.claims import assess, load_claims, population
+from expression_leakage.claims import assess, population
+from expression_leakage.config import load_claims
 from expression_leakage.job import logged
 from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import item_values, text_values
-from expression_leakage.prompts import load_mitigations
+from expression_leakage.mitigations import load_mitigations
 from expression_leakage.tables import LABELS, MEASURES, SCORES, read_table, write_json
 
 with logged(snakemake.log[0]) as log:

@@ -10,6 +10,9 @@ with logged(snakemake.log[0]):
     document = folder / "main.typ"
     if document.resolve() != source.resolve():
         shutil.copyfile(source, document)
+    options = {"root": folder, "ignore_system_fonts": True, "timestamp": 0}
     part = folder / "main.pdf.part"
-    typst.compile(document, part, root=folder, ignore_system_fonts=True, format="pdf", timestamp=0)
+    typst.compile(document, part, format="pdf", **options)
+    pages = typst.compile(document, format="png", ppi=110, **options)
+    Path(snakemake.output.first_page).write_bytes(pages[0])
     part.replace(snakemake.output.pdf)

@@ -1,5 +1,6 @@
 from expression_leakage.job import logged
-from expression_leakage.prompts import build_prompts, load_mitigations
+from expression_leakage.mitigations import load_mitigations
+from expression_leakage.prompts import build_prompts
 from expression_leakage.tables import ITEMS, PROMPTS, read_table, write_table
 
 with logged(snakemake.log[0]) as log:

@@ -27,6 +27,7 @@ with logged(snakemake.log[0]) as log:
         found["estimates"],
         found["item_tables"],
         params.organisms,
+        params.asked,
         params.settings,
     )
     write_json(snakemake.output.study, facts | {"captions": said, "labels": found["label_report"]})

@@ -1,12 +1,10 @@
 """The four claims: what was declared, what was found, and the verdicts that follow."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 
-from expression_leakage.config import load_yaml, validate
 from expression_leakage.errors import InputError
 from expression_leakage.inference import verdicts
 from expression_leakage.inference.concordance import concordance
@@ -46,37 +44,13 @@ class Evidence:
     mitigation: Mitigation
 
 
-def load_claims(path: str | Path) -> dict:
-    """Read the declared claims and check them against ``claims.schema.yaml``.
-
-    Parameters
-    ----------
-    path
-        A file such as ``config/claims.yaml``.
-
-    Returns
-    -------
-    dict
-        ``guards``, ``claims`` (a dict by claim id) and ``sha256`` of the file.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is not YAML, or does not fit the schema.
-    """
-    declared = validate(load_yaml(path), "claims", path)
-    claims = {claim["id"]: claim for claim in declared["claims"]}
-    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {**declared, "claims": claims, "sha256": sha256}
-
-
 def judge(declared: dict, evidence: Evidence) -> dict:
     """Verdicts by the declared thresholds alone.
 
     Parameters
     ----------
     declared
-        Result of `load_claims`.
+        Result of `config.load_claims`.
     evidence
         What was found.
 
@@ -158,7 +132,7 @@ def gather(
     share = declared["claims"]["mitigation"]["thresholds"]["reduction_share"]
     has_labels = labels is not None and len(labels) > 0
     rectified = None
-    if has_labels:
+    if has_labels and set(models.index) <= set(labels["model"]):
         rectified = rectified_polarity(cells, models, labels, scores, epsilon)
     return Evidence(
         agreement=concordance(labels, scores, draws, seed) if has_labels else None,
@@ -189,7 +163,7 @@ def assess(
     values
         Rows of `metrics.item_values`, of one or more scorers, and of `metrics.text_values`.
     declared
-        Result of `load_claims`.
+        Result of `config.load_claims`.
     primary
         Scorer that the verdicts rest on.
     scores
@@ -219,12 +193,17 @@ def assess(
     own = values[values["scorer"] == primary]
     if own.empty:
         raise InputError(f"scorer {primary}", "has no values", "score the generations with it")
-    evidence = gather(
-        own, declared, scores=scores[scores["scorer"] == primary], epsilon=epsilon, roles=roles,
-        labels=labels, draws=draws, seed=seed,
+    scored = scores[scores["scorer"] == primary]
+    found = partial(
+        gather, declared=declared, scores=scored, epsilon=epsilon, roles=roles, labels=labels,
+        draws=draws, seed=seed,
     )  # fmt: skip
     checks = check_models(values, primary, declared["guards"]["degenerate_share"])
-    failed = checks["passed"].eq(False)
+    flagged = sorted(checks.loc[checks["passed"].eq(False), "model"].unique())
+    sound = own[~own["model"].isin(flagged)]
+    claims = judge(declared, found(own))
+    if flagged:
+        claims = _confirmed(claims, None if sound.empty else judge(declared, found(sound)))
     records = checks.to_dict("records")
     for record in records:
         record |= {name: verdicts.number(record[name]) for name in ("value", "low", "high")}
@@ -233,8 +212,28 @@ def assess(
         "scorer": primary,
         "population": population,
         "guards": {
-            "flagged": sorted(checks.loc[failed, "model"].unique()),
+            "flagged": flagged,
             "checks": records,
         },
-        "claims": judge(declared, evidence),
+        "claims": claims,
     }
+
+
+def _confirmed(claims: dict, sound: dict | None) -> dict:
+    """Verdicts that hold with and without the flagged models; those that do not are inconclusive.
+
+    Agreement with people is about the scorer and does not depend on the models' guards.
+    """
+    for name, claim in claims.items():
+        if name == "agreement":
+            continue
+        if sound is None:
+            other, said = None, "Every model failed a guard."
+        else:
+            other = sound[name]["verdict"]
+            said = f"Without the models that failed a guard the verdict is {other}."
+        claim["reason"] += f" {said}"
+        decided = claim["verdict"] in {verdicts.REPLICATED, verdicts.NOT_REPLICATED}
+        if decided and claim["verdict"] != other:
+            claim["verdict"] = verdicts.INCONCLUSIVE
+    return claims

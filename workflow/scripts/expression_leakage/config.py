@@ -1,5 +1,6 @@
 """Read and check what a user configures: one line of error, naming file, key and remedy."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,8 @@ def _remedy(error: ValidationError) -> str:
         return f"known keys: {', '.join(known)}"
     if error.validator == "required":
         return "add the key"
+    if error.validator == "oneOf":
+        return "see its section in config/README.md"
     return f"expected {error.validator} {error.validator_value}"
 
 
@@ -178,3 +181,47 @@ def check_judges(config: dict, models: dict[str, dict]) -> None:
             raise InputError(where, f"no model is named {asked!r}", f"add it to {config['models']}")
         if "organism" in models[asked]:
             raise InputError(where, f"{asked!r} is an organism", "name a model that can judge")
+
+
+def load_claims(path: str | Path) -> dict:
+    """Read the declared claims and check them against ``claims.schema.yaml``.
+
+    Parameters
+    ----------
+    path
+        A file such as ``config/claims.yaml``.
+
+    Returns
+    -------
+    dict
+        ``guards``, ``claims`` (a dict by claim id) and ``sha256`` of the file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not YAML, or does not fit the schema.
+    """
+    declared = validate(load_yaml(path), "claims", path)
+    claims = {claim["id"]: claim for claim in declared["claims"]}
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return {**declared, "claims": claims, "sha256": sha256}
+
+
+def check_files(config: dict) -> None:
+    """Check that every file that the configuration names and no loader has read is there.
+
+    Raises
+    ------
+    InputError
+        Names the key and the file.
+    """
+    named = {"organism.grammar": config["organism"]["grammar"]}
+    for number, source in enumerate(config["benchmark"]["webtext"]["sources"], start=1):
+        if isinstance(source, str):
+            named[f"benchmark.webtext.sources.entry {number}"] = source
+    for name, scorer in config["scoring"]["scorers"].items():
+        if scorer["kind"] == "judge":
+            named[f"scoring.scorers.{name}.prompt"] = scorer["prompt"]
+    for key, path in named.items():
+        if not Path(path).is_file():
+            raise InputError(key, f"no such file: {path}", "correct the path")

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from expression_leakage.inference.matrix import ItemCells
+from expression_leakage.inference.matrix import LEVEL, ItemCells
 from expression_leakage.metrics import CHANCE
 
 _COLUMNS = ["model", "guard", "passed", "value", "low", "high", "note"]
@@ -13,7 +14,8 @@ def check_models(values: pd.DataFrame, scorer: str, degenerate_share: float) -> 
     """Check every model against three guards, without a mitigation prompt.
 
     - ``placebo``: the interval of the placebo ELR (irrelevant items) includes 50: a second neutral
-      injection moves nothing.
+      injection moves nothing. The intervals are simultaneous (Bonferroni over the models), or one
+      sound model in twenty would be flagged.
     - ``context use``: the lower bound of ELR on relevant items is above 50: the model reads its
       prompt, so its silence elsewhere means something.
     - ``degenerate text``: at most `degenerate_share` % of test continuations (irrelevant items)
@@ -53,6 +55,9 @@ def check_models(values: pd.DataFrame, scorer: str, degenerate_share: float) -> 
     rows = []
     for guard, selection in selections.items():
         table = _by_model(selection)
+        if guard == "placebo" and len(table):
+            reach = stats.t.ppf(1 - (1 - LEVEL) / 2 / len(table), table["df"]) * table["se"]
+            table = table.assign(low=table["estimate"] - reach, high=table["estimate"] + reach)
         for model in models:
             found = table.loc[model] if model in table.index else None
             rows.append((model, guard, *_judge(guard, found, degenerate_share)))

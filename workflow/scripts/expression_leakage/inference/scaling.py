@@ -17,7 +17,7 @@ from scipy.special import logit
 
 from expression_leakage.inference.matrix import LEVEL, ItemCells
 
-EXACT_LIMIT = 50_000  # arrangements listed one by one; beyond, they are sampled
+EXACT_LIMIT = 1_000_000  # arrangements listed one by one; beyond, they are sampled
 _TIE = 1e-9  # relative slack, so that an arrangement equals itself despite rounding
 
 
@@ -209,7 +209,8 @@ def permutation_test(
 
     The statistic is Σ (x − x̄ of its family)·outcome, which orders arrangements as the pooled OLS
     slope does. Models of equal size (seeds) are interchangeable, so an arrangement counts once.
-    Up to 50,000 arrangements are listed; beyond, p = (b + 1) / (draws + 1) (Phipson & Smyth 2010).
+    Up to a million arrangements are listed; beyond, p = (b + 1) / (draws + 1) (Phipson & Smyth
+    2010).
 
     Parameters
     ----------

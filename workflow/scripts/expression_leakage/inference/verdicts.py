@@ -19,6 +19,7 @@ REPLICATED = "replicated"
 NOT_REPLICATED = "not replicated"
 INCONCLUSIVE = "inconclusive"
 NOT_TESTABLE = "not testable"
+FEWEST_ITEMS = 6  # below, the bootstrap's intervals degenerate
 
 
 def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float]) -> dict:
@@ -31,7 +32,11 @@ def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float])
         )
     limit = thresholds["spearman"]
     primary = found[found["statistic"] == "spearman"]
-    if (primary["low"] >= limit).all():
+    complete = set(primary["condition"]) >= {"control", "negative", "positive"}
+    if not complete or primary["n_items"].min() < FEWEST_ITEMS:
+        deciding, verdict = primary.iloc[0], INCONCLUSIVE
+        rest = f"but a verdict takes {FEWEST_ITEMS} labelled items in each of three conditions"
+    elif (primary["low"] >= limit).all():
         deciding, verdict = primary.iloc[0], REPLICATED
         rest = f"and every lower bound is at least {limit:g}"
     elif (primary["high"] < limit).any():
@@ -138,7 +143,7 @@ def judge_polarity(
     if rectified is None:
         reason = (
             f"The automatic difference is {_range(found.pooled, 1)} points, but a scorer may"
-            " misjudge the two polarities to different degrees, and not every family has the human"
+            " misjudge the two polarities to different degrees, and not every model has the human"
             " labels that would rectify it."
         )
         return _verdict(INCONCLUSIVE, reason, evidence)

@@ -214,8 +214,3 @@ def _device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def set_threads(threads: int) -> None:
-    """Use as many threads as the workflow gave."""
-    torch.set_num_threads(threads)

@@ -13,6 +13,7 @@ def study_facts(
     estimates: pd.DataFrame,
     items: pd.DataFrame,
     organisms: Sequence[str],
+    asked: Mapping[str, Sequence[str]],
     settings: Mapping[str, object],
 ) -> dict:
     """What the paper says of the study besides its estimates.
@@ -27,6 +28,8 @@ def study_facts(
         ITEMS rows of every source.
     organisms
         Families trained by the workflow.
+    asked
+        Sources of the items that each family is asked.
     settings
         Parts of the configuration to be quoted, by name.
 
@@ -42,6 +45,7 @@ def study_facts(
             {
                 "name": family,
                 "organism": family in organisms,
+                "asked": list(asked[family]),
                 "models": len(part),
                 "sizes": sorted(int(n) for n in part["n_parameters"].unique()),
             }

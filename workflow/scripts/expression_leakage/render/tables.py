@@ -248,8 +248,8 @@ def captions(
     n_models = len(tables["leakage"])
     ci = "Intervals are 95 %, clustered by item."
     said = {
-        "claims": "Verdicts on the four claims, by thresholds declared before any data. n stands"
-        " with each piece of evidence.",
+        "claims": "Verdicts on the four claims, by thresholds declared before these models"
+        " were run. n stands with each piece of evidence.",
         "leakage": f"Leakage of {n_models} models on irrelevant stems, no mitigation prompt,"
         f" sentiment by {scorer}. ELR: chance is 50; ECR and shift: none is 0; charged rate: raw"
         f" share of test continuations. {ci} n is the number of items; samples are test and"
@@ -257,7 +257,7 @@ def captions(
         "guards": f"Guards of {n_models} models, no mitigation prompt. n is the number of items"
         f" in the table of leakage; context use rests on relevant stems. {ci}",
         "scaling": "Leakage against log10 parameters: model-level tests (n is models) and slopes"
-        f" for these checkpoints (n is items). {ci}",
+        " for these checkpoints (n is items, and intervals are clustered by item).",
         "polarity": f"Negative minus positive ELR on the same items. n is items. {ci}",
         "mitigation": "Change of leakage under each prompt wrapper against none, mean over"
         " models. n is items. Intervals are simultaneous 95 %.",
