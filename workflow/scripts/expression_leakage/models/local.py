@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 import transformers
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LogitsProcessorList
 
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import Entry
@@ -139,21 +139,44 @@ class LocalModel:
     def _batch(
         self, prompts: Sequence[list[int]], keys: Sequence[int], law: SamplingLaw
     ) -> list[Completion]:
-        """Continue one batch of rendered prompts, left-padded, one key a row."""
+        """Continue rendered prompts, left-padded; each has its `law.samples` keys in turn."""
         padded = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
         padded = padded.to(self.model.device)
         width = padded["input_ids"].shape[1]
+        cache = self._prefill(**padded, copies=law.samples) if law.samples > 1 else None
+        rows = {name: tensor.repeat_interleave(law.samples, 0) for name, tensor in padded.items()}
         processors = LogitsProcessorList()
         if law.temperature > 0:
             row_keys = torch.tensor(keys, device=self.model.device)
             processors.append(KeyedGumbel(row_keys, width, law.temperature))
         ends = self._ends()
         output = self.model.generate(
-            **padded,
+            **rows,
+            past_key_values=cache,
             generation_config=generation_config(law, ends, self.tokenizer.pad_token_id),
             logits_processor=processors,
         )
         return [self._completion(row, ends) for row in output[:, width:].tolist()]
+
+    def _prefill(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, copies: int
+    ) -> DynamicCache | None:
+        """Read every prompt once, up to its last token, for all its samples.
+
+        `generate` would read it once a sample. None where it must: a prompt of one token, or a
+        model whose memory is no key-value cache.
+        """
+        if input_ids.shape[1] < 2:
+            return None
+        mask = attention_mask[:, :-1]
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = self.model(
+            input_ids=input_ids[:, :-1], attention_mask=mask, position_ids=positions, use_cache=True
+        ).past_key_values
+        if not isinstance(cache, DynamicCache):
+            return None
+        cache.batch_repeat_interleave(copies)
+        return cache
 
     def _completion(self, ids: list[int], ends: list[int]) -> Completion:
         stop = next((i for i, token in enumerate(ids) if token in ends), None)
@@ -176,19 +199,20 @@ class LocalModel:
         """
         systems = prompts["system"].astype(object).where(prompts["system"].notna(), None)
         ids = [self.render(s, u) for s, u in zip(systems, prompts["user"], strict=True)]
-        rows = [(i, k) for i in range(len(ids)) for k in range(law.samples)]
-        rows.sort(key=lambda row: len(ids[row[0]]))
-        drawn: dict[tuple[int, int], Completion] = {}
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        drawn: dict[int, list[Completion]] = {}
+        n, total = law.samples, len(ids) * law.samples
         with tqdm(
-            total=len(rows), desc=self.entry.name, unit="sample", mininterval=2, disable=None
+            total=total, desc=self.entry.name, unit="sample", mininterval=2, disable=None
         ) as bar:
-            for batch in _chunks(rows, self.entry.batch_rows):
-                keys = [sample_key(law.seed, prompts["prompt_id"].iat[i], k) for i, k in batch]
-                done = self._batch([ids[i] for i, _ in batch], keys, law)
-                drawn.update(zip(batch, done, strict=True))
-                bar.update(len(batch))
+            for batch in _chunks(order, max(1, self.entry.batch_rows // n)):
+                names = prompts["prompt_id"].iloc[batch]
+                keys = [sample_key(law.seed, name, k) for name in names for k in range(n)]
+                done = self._batch([ids[i] for i in batch], keys, law)
+                drawn.update(zip(batch, _chunks(done, n), strict=True))
+                bar.update(len(done))
         table = prompts.loc[prompts.index.repeat(law.samples)].reset_index(drop=True)
-        ordered = [drawn[i, k] for i in range(len(ids)) for k in range(law.samples)]
+        ordered = [completion for i in range(len(ids)) for completion in drawn[i]]
         table["model"], table["family"] = self.entry.name, self.entry.family
         table["n_parameters"] = self.n_parameters
         table["sample"] = list(range(law.samples)) * len(ids)
