@@ -9,6 +9,7 @@ import yaml
 from random_models import save_random_model
 from workspace import copy_checkout, snakemake
 
+pytestmark = pytest.mark.slow
 FORMATS = {"qwen2": "chat", "gemma": "chat", "gpt_neox": "plain"}
 STEMS = """stem,topic,relevance
 My hobby is,hobby,irrelevant

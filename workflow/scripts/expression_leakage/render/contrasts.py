@@ -184,7 +184,8 @@ def _correlations(ax: Axes, claim: dict) -> None:
         if entry["low"] is None:
             ax.annotate("not estimable", (0, row), va="center", color=style.GREY)
             continue
-        bounds = [[entry["value"] - entry["low"]], [entry["high"] - entry["value"]]]
+        below, above = entry["value"] - entry["low"], entry["high"] - entry["value"]
+        bounds = [[max(below, 0)], [max(above, 0)]]  # near 1 a bound may round past the value
         ax.errorbar(entry["value"], row, xerr=bounds, fmt="s", color=colour, linewidth=1)
         text = interval(entry["value"], entry["low"], entry["high"], 2)
         ax.annotate(text, (entry["value"], row), (0, 5), textcoords="offset points",
