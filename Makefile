@@ -5,6 +5,8 @@ PINS := sed -n 's/^      - \([^ ]*==[^ ]*\).*/\1/p' environment.yml
 
 # Two busy processes whose OpenMP threads spin while they wait slow each other tenfold.
 export OMP_WAIT_POLICY := PASSIVE
+# The notebooks' program stands beside Snakemake.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .NOTPARALLEL:
 .PHONY: all study setup test lint check lock pins clean help

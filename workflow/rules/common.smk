@@ -1,5 +1,4 @@
 # What all rules share: the checked configuration, and where things are. No rules, no logic.
-import os
 import re
 import sys
 from glob import glob
@@ -15,11 +14,6 @@ from expression_leakage.config import load_claims, load_models
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets
 from expression_leakage.mitigations import load_mitigations
-
-# Notebooks are run by a program that stands beside Snakemake's Python.
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
 
 ENV = "../../environment.yml"
 FIGURES = {  # each with the results it is drawn from
