@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,21 +94,3 @@ def test_rows_keep_their_order_and_index_values_do_not_matter():
     a = measure_table(ROWS, relatedness, 2).sort_values(key, ignore_index=True)
     b = measure_table(shuffled, relatedness, 2).sort_values(key, ignore_index=True)
     pd.testing.assert_frame_equal(a, b)
-
-
-def test_a_study_of_eighty_thousand_rows_takes_seconds_not_minutes():
-    rng = np.random.default_rng(0)
-    words = np.array([f"word{i}" for i in range(3000)])
-    texts = [" ".join(row) + ". And so on." for row in words[rng.integers(0, 3000, (5_000, 15))]]
-    n_items, n_samples = 2_000, 20
-    many = pd.concat(
-        [generations([("control", s, ""), ("negative", s, "")]) for s in range(n_samples)]
-    )
-    many = pd.concat([many] * n_items, ignore_index=True)
-    item = np.repeat(np.arange(n_items), 2 * n_samples).astype(str)
-    many = many.assign(item_id=item, prompt_id=many["prompt_id"] + item)
-    many["text"] = rng.choice(np.array(texts, dtype=object), len(many))
-    start = time.process_time()
-    assert len(score_table(many, "vader", vader, 2)) == len(many)
-    assert len(measure_table(many, relatedness, 2)) == len(many)
-    assert time.process_time() - start < 20
