@@ -4,20 +4,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from afinn import Afinn
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from expression_leakage import tables
-from expression_leakage.benchmark.curated import (
-    curated_items,
-    lexicon_check,
-    load_injections,
-    load_stems,
-)
+from expression_leakage.benchmark.curated import curated_items, load_injections, load_stems
 from expression_leakage.benchmark.pairing import Tolerances, balance
 from expression_leakage.errors import InputError
 
 RESOURCES = Path(__file__).parents[2] / "resources" / "benchmark"
 STEMS = "stem,topic,relevance\nMy hobby is,hobby,irrelevant\n"
 INJECTIONS = "text,polarity,form,person,valence\nI am sad.,negative,adjective,first,-0.7\n"
+
+
+def lexicon_check(texts):
+    """Texts with their VADER compound and AFINN score."""
+    vader, afinn = SentimentIntensityAnalyzer(), Afinn()
+    return texts.assign(
+        vader=[vader.polarity_scores(t)["compound"] for t in texts["text"]],
+        afinn=[afinn.score(t) for t in texts["text"]],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,8 @@ SIZES = {"xs": 10**5, "s": 10**6, "m": 10**7, "l": 10**8}
 LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
 
 
-def planted_study(negative=0.35, positive=0.2, growth=-0.15, kept=1.0):
-    """Leakage by polarity that changes with size by `growth` a step; prompts keep a share."""
-    strength = {m: 1 + growth * k for k, m in enumerate(SIZES)}
-
-    def leak(model, condition, mitigation, relevance):
-        share = kept if mitigation in ("a", "b") else 1
-        toward = {"negative": -negative, "positive": positive}.get(condition, 0.0)
-        return toward * (1.0 if relevance == "relevant" else strength[model] * share)
-
+def scores_that(leak):
+    """Scores of the four sizes whose sentiment shifts by `leak`."""
     return planted_scores(
         {m: ("f", n) for m, n in SIZES.items()},
         leak,
@@ -35,6 +28,18 @@ def planted_study(negative=0.35, positive=0.2, growth=-0.15, kept=1.0):
         conditions=("control", "negative", "positive", "placebo"),
         seed=4,
     )
+
+
+def planted_study(negative=0.35, positive=0.2, growth=-0.15, kept=1.0):
+    """Leakage by polarity that changes with size by `growth` a step; prompts keep a share."""
+    strength = {m: 1 + growth * k for k, m in enumerate(SIZES)}
+
+    def leak(model, condition, mitigation, relevance):
+        share = kept if mitigation in ("a", "b") else 1
+        toward = {"negative": -negative, "positive": positive}.get(condition, 0.0)
+        return toward * (1.0 if relevance == "relevant" else strength[model] * share)
+
+    return scores_that(leak)
 
 
 def human_labels(scores):
@@ -135,15 +140,7 @@ def test_a_verdict_that_rests_on_flagged_models_is_not_given():
             return 0.0
         return {"negative": -0.5, "positive": 0.4}.get(condition, 0.0)
 
-    scores = planted_scores(
-        {m: ("f", n) for m, n in SIZES.items()},
-        leak,
-        n_items=80,
-        mitigations=tuple(ROLES),
-        relevances=("irrelevant", "relevant"),
-        conditions=("control", "negative", "positive", "placebo"),
-        seed=4,
-    )
+    scores = scores_that(leak)
     found = run(scores)
     assert {"m", "l"} <= set(found["guards"]["flagged"])
     assert found["claims"]["scaling"]["verdict"] != "replicated"

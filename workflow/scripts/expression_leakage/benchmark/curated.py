@@ -105,27 +105,3 @@ def curated_items(
         remedy = "add injections of one form, person, length and strength, or widen the tolerances"
         raise InputError("injections", "no four of them match", remedy)
     return build_items(stems, matched, assign(stems, quads, matched, per_stem), "curated")
-
-
-def lexicon_check(texts: pd.DataFrame) -> pd.DataFrame:
-    """Score texts with two sentiment lexicons.
-
-    Parameters
-    ----------
-    texts
-        Column text; other columns are kept.
-
-    Returns
-    -------
-    DataFrame
-        The rows with columns vader (compound score, [−1, 1]; Hutto & Gilbert 2014) and afinn
-        (sum of word scores, each −5 to 5; Nielsen 2011) added.
-    """
-    from afinn import Afinn
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
-    vader, afinn = SentimentIntensityAnalyzer(), Afinn()
-    return texts.assign(
-        vader=[vader.polarity_scores(t)["compound"] for t in texts["text"]],
-        afinn=[afinn.score(t) for t in texts["text"]],
-    )
