@@ -4,11 +4,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     GemmaConfig,
     GPTNeoXConfig,
     LlamaConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from expression_leakage.models.organism import CHAT_TEMPLATE, SPECIAL
@@ -27,7 +29,9 @@ SHAPE = {
 CONFIGS = {
     "llama": LlamaConfig,
     "qwen2": Qwen2Config,
+    "qwen3": lambda **shape: Qwen3Config(head_dim=8, **shape),
     "gemma": lambda **shape: GemmaConfig(head_dim=8, **shape),
+    "gemma2": lambda **shape: Gemma2Config(head_dim=8, sliding_window=12, **shape),
     "gpt_neox": lambda num_key_value_heads, **shape: GPTNeoXConfig(**shape),
 }
 

@@ -34,8 +34,10 @@ def generations(models=("small-model", "large-model"), n_items=6, text=" walking
                             "n_parameters": 1000,
                             "sample": sample,
                             "text": text,
+                            "token_ids": None,
                             "n_tokens": 5,
                             "finish_reason": "stop",
+                            "mean_logprob": -1.0,
                         }
                     )
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ from expression_leakage.models.grammar import every_word, load_grammar, write_co
 from expression_leakage.models.local import LocalModel
 from expression_leakage.models.organism import Training, batches, build_tokenizer, encode, train
 from expression_leakage.sampling import SamplingLaw
+from expression_leakage.shards import Store, draw_missing, gather, manifest, render_all
 
 SHAPE = {"hidden_size": 16, "layers": 1, "heads": 2}
 TRAINING = Training(texts=600, batch_tokens=256, prompt_weight=0.1)
@@ -152,22 +153,26 @@ def test_the_instrument_recovers_a_leak_written_into_the_weights(rho, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     loaded = LocalModel(Entry("m", "f", model.num_parameters(), str(tmp_path), "chat"))
     for word, sign in signs.items():
-        logits = loaded.model(torch.tensor([loaded.render(None, f"Anna is{word}.")])).logits[0, -1]
+        ids = torch.tensor([loaded.render(None, f"Anna is{word}.").ids])
+        logits = loaded.model(ids).logits[0, -1]
         found = torch.softmax(logits, 0)[tokenizer.convert_tokens_to_ids(list(table))]
         expected = [p[sign + 1] for p in table.values()]
         assert found.tolist() == pytest.approx(expected, abs=1e-5)
 
     arms = {"negative": " sad", "positive": " happy", "control": " tall"}
     rows = [
-        {"item_id": f"i{i}", "prompt_id": f"i{i}-{c}", "condition": c, "user": f"Anna is{w}."}
+        {"item_id": f"i{i}", "prompt_id": f"{i}a{j}", "condition": c, "user": f"Anna is{w}."}
         for i in range(400)
-        for c, w in arms.items()
+        for j, (c, w) in enumerate(arms.items())
     ]
     prompts = pd.DataFrame(rows).assign(
         source="s", topic="t", relevance="irrelevant", stem="x", injection="y", mitigation="none"
     )
     prompts["system"] = pd.Series([None] * len(prompts), dtype=object)
-    generations = loaded.generate(prompts, SamplingLaw(1.0, 4, 5, 11))
+    law, store = SamplingLaw(1.0, 4, 5, 11), Store(tmp_path / "store", "key")
+    draw_missing(loaded, render_all(loaded, prompts), law, store, 512)
+    found = manifest(store, prompts["prompt_id"], law.samples, 0, "m")
+    generations, _ = gather([found], prompts, {"name": "m", "family": "f"}, law.samples)
     scores = score_table(generations, "vader", vader, 2)
     estimates = estimate_all(item_values(scores, epsilon=0.05, tau=0.05))
     one = estimates[(estimates["model"] == "m") & (estimates["source"] == "all")]

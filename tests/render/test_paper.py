@@ -50,8 +50,15 @@ def folder(request, tmp_path_factory):
             ],
             "items": {"grammar": 45},
             "labels": found["label_report"],
-            "sampling": {"temperature": 1.0, "seed": 5, "max_new_tokens": 24, "samples": 2},
+            "sampling": {
+                "temperature": 1.0,
+                "seed": 5,
+                "max_new_tokens": 24,
+                "samples": 2,
+                "stop_sentences": None,
+            },
             "settings": {
+                "limit": None,
                 "metrics": {"epsilon": 0.05, "tau": 0.05},
                 "inference": {"draws": 200, "seed": 1},
                 "world": world,

@@ -18,7 +18,8 @@ def generations(texts, **columns):
     constant = {
         "item_id": "i1", "source": "curated", "topic": "hobby", "relevance": "irrelevant",
         "stem": "My hobby is", "mitigation": "none", "system": None, "model": "m", "family": "f",
-        "n_parameters": 10, "n_tokens": 5, "finish_reason": "stop",
+        "n_parameters": 10, "n_tokens": 5, "finish_reason": "stop", "token_ids": None,
+        "mean_logprob": -1.0,
     }  # fmt: skip
     frame = frame.assign(**{**constant, **columns})
     frame["injection"] = frame["condition"].map(INJECTIONS)

@@ -15,6 +15,7 @@ rule curated_items:
     conda:
         ENV
     params:
+        limit=config.get("limit"),
         per_stem=config["benchmark"]["curated"]["per_stem"],
         tolerances=config["benchmark"]["curated"]["tolerances"],
     script:
@@ -42,6 +43,7 @@ rule webtext_items:
         datasets=[
             s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, dict)
         ],
+        limit=config.get("limit"),
         per_stem=config["benchmark"]["webtext"]["per_stem"],
         tolerances=config["benchmark"]["webtext"]["tolerances"],
     script:
@@ -61,6 +63,7 @@ rule grammar_items:
     conda:
         ENV
     params:
+        limit=config.get("limit"),
         held_out=config["organism"]["world"]["held_out"],
         counts=config["benchmark"]["grammar"],
     script:

@@ -1,6 +1,7 @@
 # What all rules share: the checked configuration, and where things are. No rules, no logic.
 import re
 import sys
+import time
 from glob import glob
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from expression_leakage.closure import imported_files
 from expression_leakage.config import check_config, check_files, check_judges
 from expression_leakage.config import load_claims, load_models
 from expression_leakage.errors import InputError
-from expression_leakage.models.entry import prompt_sets
+from expression_leakage.models.entry import prompt_sets, what_decides_samples
 from expression_leakage.mitigations import load_mitigations
 
 ENV = "../../environment.yml"
@@ -70,6 +71,24 @@ ASKED = {  # sources of the items that each family is asked
 }
 
 
+def show_preflight():
+    """On a dry run: what the last preflight found, or how to have one made."""
+    # While rules are read, workflow.dryrun is still False: the executor is chosen later.
+    settings = workflow.output_settings
+    hushed = {"ALL", "PROGRESS"} & {level.name for level in settings.quiet or ()}
+    if hushed or not (settings.dryrun and workflow.is_main_process):
+        return
+    found = Path(RESULTS) / "preflight.txt"
+    said = "`snakemake preflight` checks every model and estimates tokens, GPU time and memory\n"
+    if found.is_file():
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.stat().st_mtime))
+        said = f"preflight of {when}:\n{found.read_text(encoding='utf-8')}"
+    sys.stderr.write(said)
+
+
+show_preflight()
+
+
 wildcard_constraints:
     model="|".join(map(re.escape, MODELS)),
     scorer="|".join(map(re.escape, SCORERS)),
@@ -77,6 +96,8 @@ wildcard_constraints:
     source="curated|webtext|grammar",
     wording="chat|plain|grammar",
     seed=r"\d+",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 def code(script):
@@ -113,6 +134,16 @@ def judge(wildcards):
 def prompt_files(wildcards):
     """The prompt tables a model is asked."""
     return [f"{RESULTS}/prompts/{name}.parquet" for name in PROMPTS[wildcards.model]]
+
+
+def shard_files(wildcards):
+    """What a model's jobs say of the samples they drew, by name."""
+    parts = entry(wildcards)["parts"]
+    folder = f"{RESULTS}/shards/{wildcards.model}"
+    return {
+        "manifests": [f"{folder}/manifest-{i}-of-{parts}.json" for i in range(parts)],
+        "rendered": [f"{folder}/rendered-{i}-of-{parts}.parquet" for i in range(parts)],
+    }
 
 
 def figure_sources(wildcards):

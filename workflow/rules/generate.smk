@@ -1,5 +1,5 @@
-# One job a model. A model that needs a rule of its own: `use rule generate as generate_x with:`,
-# see docs/models.md.
+# Models → shards of samples → one table a model. What is drawn is kept in shards/<model>/store/,
+# and drawn again by no later run.
 
 
 rule corpus:
@@ -49,11 +49,12 @@ rule generate:
         organism=model_folder,
         library=code("workflow/scripts/generate.py"),
     output:
-        generations=f"{RESULTS}/generations/{{model}}.parquet",
+        manifest=f"{RESULTS}/shards/{{model}}/manifest-{{part}}-of-{{parts}}.json",
+        rendered=f"{RESULTS}/shards/{{model}}/rendered-{{part}}-of-{{parts}}.parquet",
     log:
-        f"{RESULTS}/logs/generate/{{model}}.log",
+        f"{RESULTS}/logs/generate/{{model}}-{{part}}-of-{{parts}}.log",
     benchmark:
-        f"{RESULTS}/timings/generate/{{model}}.tsv"
+        f"{RESULTS}/timings/generate/{{model}}-{{part}}-of-{{parts}}.tsv"
     conda:
         ENV
     threads: lambda w: entry(w)["threads"]
@@ -61,7 +62,43 @@ rule generate:
         gpu=lambda w: entry(w)["gpus"],
         mem_mb=lambda w: entry(w)["mem_mb"],
     params:
-        entry=entry,
+        entry=lambda w: what_decides_samples(entry(w)),
         sampling=config["sampling"],
+        store=f"{RESULTS}/shards/{{model}}/store",
+        shard_prompts=lambda w: entry(w)["shard_prompts"],
+        max_failed=lambda w: entry(w)["max_failed"],
     script:
         "../scripts/generate.py"
+
+
+rule gather:
+    input:
+        unpack(shard_files),
+        prompts=prompt_files,
+        library=code("workflow/scripts/gather.py"),
+    output:
+        generations=f"{RESULTS}/generations/{{model}}.parquet",
+        rendered=f"{RESULTS}/rendered/{{model}}.parquet",
+        page=report(
+            f"{RESULTS}/tables/prompts/{{model}}.html",
+            caption="../report/prompts.rst",
+            category="Prompts",
+            labels={"model": "{model}"},
+        ),
+    log:
+        f"{RESULTS}/logs/gather/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/timings/gather/{{model}}.tsv"
+    conda:
+        ENV
+    params:
+        entry=lambda w: what_decides_samples(entry(w)),
+        samples=config["sampling"]["samples"],
+    script:
+        "../scripts/gather.py"
+
+
+# A model with a rule of its own has it in a file of its own: docs/models.md.
+for path in sorted(Path(workflow.basedir).glob("workflow/rules/models/*.smk")):
+
+    include: path

@@ -71,6 +71,7 @@ rule tables:
         roles=ROLES,
         asked=ASKED,
         settings={
+            "limit": config.get("limit"),
             "metrics": config["metrics"],
             "inference": config["inference"],
             "world": config["organism"]["world"],

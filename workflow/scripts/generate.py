@@ -1,18 +1,32 @@
-from dataclasses import asdict
-
-import torch
-
+from expression_leakage.gpus import given_gpus
 from expression_leakage.job import logged
 from expression_leakage.models.entry import as_entry
-from expression_leakage.models.local import LocalModel
+from expression_leakage.models.load import load_backend
 from expression_leakage.sampling import SamplingLaw
-from expression_leakage.tables import GENERATIONS, PROMPTS, read_table, write_table
+from expression_leakage.shards import (
+    Store,
+    cache_key,
+    draw_missing,
+    manifest,
+    part_of,
+    render_all,
+    rendered_table,
+    spent_in,
+)
+from expression_leakage.tables import PROMPTS, RENDERED, read_table, write_json, write_table
 
-with logged(snakemake.log[0]) as log:
-    torch.set_num_threads(snakemake.threads)
-    law = SamplingLaw(**snakemake.params.sampling)
-    model = LocalModel(as_entry(snakemake.params.entry, source=snakemake.input.get("organism")))
-    generations = model.generate(read_table(snakemake.input.prompts, PROMPTS), law)
-    meta = {"sampling": asdict(law), "model": model.facts()}
-    write_table(generations, GENERATIONS, snakemake.output.generations, meta)
-    log.info("%d continuations, %s", len(generations), meta)
+wildcards, params = snakemake.wildcards, snakemake.params
+where = f"model {wildcards.model!r}"
+with logged(snakemake.log[0]) as log, given_gpus(snakemake.resources.gpu, where) as cards:
+    law = SamplingLaw(**params.sampling)
+    entry = as_entry(params.entry, source=snakemake.input.get("organism"))
+    backend = load_backend(entry, snakemake.threads, spent_in(params.store))
+    asked = read_table(snakemake.input.prompts, PROMPTS)
+    prompts = render_all(backend, part_of(asked, int(wildcards.part), int(wildcards.parts)))
+    store = Store(params.store, cache_key(backend.facts(), law))
+    log.info("%d prompts, shards in %s, GPUs %s", len(prompts), store.folder, cards)
+    draw_missing(backend, prompts, law, store, params.shard_prompts)
+    write_table(rendered_table(prompts), RENDERED, snakemake.output.rendered)
+    found = manifest(store, prompts, law.samples, params.max_failed, where)
+    write_json(snakemake.output.manifest, found)
+    log.info("%s, %s", law, found)

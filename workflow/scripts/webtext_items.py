@@ -1,5 +1,6 @@
 from itertools import chain
 
+from expression_leakage.benchmark.limit import few
 from expression_leakage.benchmark.pairing import Tolerances
 from expression_leakage.benchmark.webtext.filter import read_blocklist
 from expression_leakage.benchmark.webtext.read import read_dataset, read_wet
@@ -23,5 +24,6 @@ with logged(snakemake.log[0]) as log:
     )
     write_table(sentences, SENTENCES, snakemake.output.sentences)
     write_json(snakemake.output.funnel, funnel)
+    items = few(items, snakemake.params.limit)
     write_table(items, ITEMS, snakemake.output.item_table)
     log.info("%s", funnel)

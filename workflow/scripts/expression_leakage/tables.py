@@ -27,6 +27,7 @@ def _field(name: str, kind: pa.DataType, doc: str, nullable: bool = False) -> pa
 
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_IDS = pa.list_(pa.int32())
 
 
 @dataclass(frozen=True)
@@ -116,20 +117,42 @@ PROMPTS = Table(
 _SAMPLE = (
     _field("model", _S, "name of the model's entry"),
     _field("family", _S, "model family"),
-    _field("n_parameters", _I, "parameters, counted in the loaded model"),
+    _field("n_parameters", _I, "parameters, counted in the model; as declared of an endpoint"),
     _field("sample", _I, "index of the sample of its prompt, from 0"),
 )
 
-GENERATIONS = Table(
-    "generations",
+_CONTINUATION = (
+    _field("text", _S, "the continuation, prompt stripped"),
+    _field("token_ids", _IDS, "tokens drawn; null if an endpoint hides them", nullable=True),
+    _field("n_tokens", _I, "tokens drawn, without the one that ended it [tokens]"),
+    _field("finish_reason", _S, "stop: the model ended it; sentence: the stop rule; length"),
+    _field("mean_logprob", _F, "mean log-probability at T = 1 [nat]; null if unknown", True),
+)
+
+RENDERED = Table(
+    "rendered",
     (
-        *PROMPTS.fields,
-        *_SAMPLE,
-        _field("text", _S, "the continuation, prompt stripped"),
-        _field("n_tokens", _I, "length of the continuation [tokens]"),
-        _field("finish_reason", _S, "stop: the model ended; length: the limit did"),
+        _field("prompt_id", _S, "content hash of the prompt"),
+        _field("text", _S, "the prompt as its model reads it, special tokens spelled out"),
+        _field("token_ids", _IDS, "its tokens; null behind an endpoint", nullable=True),
     ),
-    ("model", "prompt_id", "sample"),
+    ("prompt_id",),
+)
+
+SAMPLES = Table(
+    "samples",
+    (
+        _field("prompt_id", _S, "content hash of the prompt"),
+        _field("sample", _I, "index of the sample of its prompt, from 0"),
+        pa.field("text", _S, metadata={"doc": "the continuation; null if it failed"}),
+        *_CONTINUATION[1:],
+        _field("error", _S, "why it failed; null if it did not", nullable=True),
+    ),
+    ("prompt_id", "sample"),
+)
+
+GENERATIONS = Table(
+    "generations", (*PROMPTS.fields, *_SAMPLE, *_CONTINUATION), ("model", "prompt_id", "sample")
 )
 
 _SCORED = (

@@ -1,35 +1,45 @@
 """Any causal language model of the hub or of a local folder, through transformers."""
 
+import hashlib
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
-import pandas as pd
 import torch
 import transformers
-from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, LogitsProcessorList
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
 
 from expression_leakage.errors import InputError
+from expression_leakage.models import decoding, hub
+from expression_leakage.models.backend import Continuation, Rendered
 from expression_leakage.models.entry import Entry
-from expression_leakage.sampling import KeyedGumbel, SamplingLaw, generation_config, sample_key
+from expression_leakage.models.rendering import render
+from expression_leakage.sampling import SamplingLaw, first_complete_sentences
 
 transformers.utils.logging.disable_progress_bar()
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Completion:
-    """One continuation: its text, its length [tokens] and why it ended (stop | length)."""
-
-    text: str
-    n_tokens: int
-    finish_reason: str
+# The shape of a batch is the entry's batch_rows and these, so that rounding never depends on
+# which prompts happen to share it.
+PREFILL_ROWS = 16
+WIDTH_STEP = 8  # prompts are padded to a multiple of this [tokens]
 
 
 class LocalModel:
-    """A loaded model, its tokenizer and its one way of turning prompts into continuations.
+    """A model on this machine, its tokenizer and its one way from prompts to continuations.
 
-    Safetensors only, remote code off. The device is CUDA, then MPS, then the CPU.
+    Safetensors only, remote code off. The device is CUDA, then MPS, then the CPU; over several
+    visible GPUs the layers are spread. Weights are loaded at the first draw.
 
     Raises
     ------
@@ -39,199 +49,251 @@ class LocalModel:
 
     def __init__(self, entry: Entry):
         self.entry = entry
-        where = f"model {entry.name!r} ({entry.source})"
+        self._where = hub.where(entry)
+        self._rows = entry.batch_rows
+        self.commit = hub.resolved_revision(entry)
+        self._loading = {"revision": self.commit, "trust_remote_code": False}
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(
-                entry.source, revision=entry.revision, padding_side="left", trust_remote_code=False
+                entry.source, padding_side="left", **self._loading
             )
-            self.model, loading = AutoModelForCausalLM.from_pretrained(
-                entry.source,
-                revision=entry.revision,
-                dtype=getattr(torch, entry.dtype),
-                device_map="auto" if torch.cuda.device_count() > 1 else None,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            remedy = "check source and revision; a gated model needs HF_TOKEN, a hub a network"
-            raise InputError(where, f"cannot be loaded: {first}", remedy) from error
-        if loading["missing_keys"]:
-            raise InputError(
-                where,
-                f"its checkpoint lacks {sorted(loading['missing_keys'])[:3]}",
-                "use a checkpoint of a causal language model",
-            )
-        if torch.cuda.device_count() <= 1:
-            self.model.to(_device())
-        self.model.eval()
-        self.n_parameters = self.model.num_parameters()
-        if abs(self.n_parameters / entry.parameters - 1) > 0.1:
-            raise InputError(
-                where,
-                f"has {self.n_parameters} parameters, its entry says {entry.parameters:.0f}",
-                "correct `parameters`",
-            )
+        except hub.LOADING_ERRORS as error:
+            raise hub.said(error, entry) from error
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The weights, loaded, checked and in their place."""
+        several = torch.cuda.device_count() > 1
+        try:
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                self.entry.source,
+                dtype=getattr(torch, self.entry.dtype),
+                device_map="auto" if several else None,
+                use_safetensors=True,
+                output_loading_info=True,
+                **self._loading,
+            )
+        except hub.LOADING_ERRORS as error:
+            raise hub.said(error, self.entry) from error
+        if missing := sorted(loading["missing_keys"]):
+            raise InputError(
+                self._where,
+                f"its checkpoint lacks {missing[:3]}",
+                "use a checkpoint of a causal language model",
+            )
+        check_size(self._where, model.num_parameters(), self.entry.parameters)
+        return (model if several else model.to(_device())).eval()
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """Parameters, counted in the loaded model."""
+        return self.model.num_parameters()
+
     def facts(self) -> dict:
-        """What was loaded and with what: goes into the table's metadata."""
+        """What determines its samples, the weights' own identity first."""
+        local = self.commit is None
         return {
-            "source": self.entry.source if not Path(self.entry.source).exists() else "local",
-            "revision": getattr(self.model.config, "_commit_hash", None),
+            "source": "local" if local else self.entry.source,
+            "revision": self.commit,
+            "sha256": folder_hash(self.entry.source) if local else None,
             "dtype": self.entry.dtype,
-            "n_parameters": self.n_parameters,
+            "format": self.entry.format,
+            "system_role": self.entry.system_role,
+            "shape": f"{self.entry.batch_rows} rows, {PREFILL_ROWS} in prefill, "
+            f"width a multiple of {WIDTH_STEP}",
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
 
-    def render(self, system: str | None, user: str) -> list[int]:
-        """Token ids of a prompt: the chat template, or the plain text with the model's own BOS.
+    def used(self) -> dict:
+        """The device, and the rows of a batch, fewer than the entry's if memory ran out."""
+        device = self.model.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return {"device": name, "batch_rows": self._rows}
+
+    def render(self, system: str | None, user: str) -> Rendered:
+        """A prompt's token ids; see `rendering.render`."""
+        return render(self.tokenizer, self.entry, system, user)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Ids that end a continuation: the tokenizer's and the model's own."""
+        own = self.model.generation_config.eos_token_id
+        # From here on nothing of the model's own law of sampling is left to be merged in.
+        self.model.generation_config = GenerationConfig()
+        ends = own if isinstance(own, list) else [own]
+        return sorted({i for i in [*ends, self.tokenizer.eos_token_id] if i is not None})
+
+    @cached_property
+    def _marks(self) -> decoding.SentenceMarks:
+        size = self.model.get_input_embeddings().num_embeddings
+        return decoding.SentenceMarks(self.tokenizer, size, self.model.device)
+
+    def draw(
+        self, prompts: Sequence[Rendered], draws: Sequence[tuple[int, int]], law: SamplingLaw
+    ) -> Iterator[tuple[int, Continuation]]:
+        """Draw continuations in batches of one shape; see `backend.Backend.draw`.
+
+        Where memory runs out, the rows of a batch are halved, for good.
 
         Raises
         ------
         InputError
-            A chat model has no template, the template refuses the system role, or the prompt has
-            words outside a closed vocabulary.
+            Memory does not suffice for a single row.
         """
-        where = f"model {self.entry.name!r}"
-        if self.entry.format == "plain":
-            ids = self.tokenizer(user)["input_ids"]
-        else:
-            ids = self._render_chat(system, user, where)
-        unknown = self.tokenizer.unk_token_id
-        if unknown in ids and unknown not in self._ends():
-            raise InputError(
-                where, f"does not know a word of {user!r}", "give it a benchmark in its own words"
-            )
-        return ids
+        widths = [-(-len(prompt.ids) // WIDTH_STEP) * WIDTH_STEP for prompt in prompts]
+        order = sorted(range(len(draws)), key=lambda i: (widths[draws[i][0]], draws[i][0], i))
+        for width, same in groupby(order, key=lambda i: widths[draws[i][0]]):
+            waiting = list(same)
+            while waiting:
+                batch = waiting[: self._rows]
+                done = self._batch(prompts, [draws[i] for i in batch], width, law)
+                if done is None:
+                    self._halve()
+                else:
+                    yield from zip(batch, done, strict=True)
+                    waiting = waiting[len(batch) :]
 
-    def _render_chat(self, system: str | None, user: str, where: str) -> list[int]:
-        if self.tokenizer.chat_template is None:
-            raise InputError(where, "has no chat template", "set its format to plain")
-        if system and self.entry.system_role == "fold_into_user":
-            system, user = None, f"{system}\n\n{user}"
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": user})
+    def _halve(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self._rows == 1:
+            remedy = "use a larger GPU or more of them (gpus), or a smaller dtype"
+            raise InputError(self._where, "memory does not suffice for one row", remedy)
+        self._rows //= 2
+        log.warning("%s: out of memory; going on with %d rows a batch", self._where, self._rows)
+
+    def _batch(
+        self,
+        prompts: Sequence[Rendered],
+        draws: Sequence[tuple[int, int]],
+        width: int,
+        law: SamplingLaw,
+    ) -> list[Continuation] | None:
+        """Continue up to `_rows` draws as one batch, or return None where memory runs out."""
         try:
-            text = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
-        except Exception as error:  # a template raises whatever its author chose
-            raise InputError(
-                where, f"its template refuses: {error}", "set system_role: fold_into_user"
-            ) from error
-        if system and system not in text:
-            raise InputError(
-                where, "its template drops the system message", "set system_role: fold_into_user"
-            )
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _ends(self) -> list[int]:
-        """Ids that end a continuation: the tokenizer's and the model's own."""
-        own = self.model.generation_config.eos_token_id
-        ends = own if isinstance(own, list) else [own]
-        return sorted({i for i in [*ends, self.tokenizer.eos_token_id] if i is not None})
+            output, sampler, stop = self._decode(prompts, draws, width, law)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            return None
+        logprobs = torch.stack(sampler.logprobs, dim=1).tolist()
+        ended = stop.ended.tolist() if stop else [-1] * len(output)
+        rows = zip(output[:, width:].tolist(), logprobs, ended, strict=True)
+        return [self._continuation(*row, law) for row, _ in zip(rows, draws, strict=False)]
 
     @torch.inference_mode()
-    def _batch(
-        self, prompts: Sequence[list[int]], keys: Sequence[int], law: SamplingLaw
-    ) -> list[Completion]:
-        """Continue rendered prompts, left-padded; each has its `law.samples` keys in turn."""
-        padded = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
-        padded = padded.to(self.model.device)
-        width = padded["input_ids"].shape[1]
-        cache = self._prefill(**padded, copies=law.samples) if law.samples > 1 else None
-        rows = {name: tensor.repeat_interleave(law.samples, 0) for name, tensor in padded.items()}
-        processors = LogitsProcessorList()
-        if law.temperature > 0:
-            row_keys = torch.tensor(keys, device=self.model.device)
-            processors.append(KeyedGumbel(row_keys, width, law.temperature))
-        ends = self._ends()
+    def _decode(
+        self,
+        prompts: Sequence[Rendered],
+        draws: Sequence[tuple[int, int]],
+        width: int,
+        law: SamplingLaw,
+    ) -> tuple[torch.Tensor, decoding.KeyedSampler, decoding.SentenceStop | None]:
+        ends, device = self._ends, self.model.device
+        used = list(dict.fromkeys(prompt for prompt, _ in draws))
+        place = {prompt: i for i, prompt in enumerate(used)}
+        padding = [draws[0]] * (self._rows - len(draws))  # ends when the row it repeats does
+        full = [*draws, *padding]
+        rows = torch.tensor([place[prompt] for prompt, _ in full], device=device)
+        keys = torch.tensor([key for _, key in full], device=device)
+        padded = self.tokenizer.pad(
+            {"input_ids": [prompts[p].ids for p in used]},
+            padding="max_length",
+            max_length=width,
+            return_tensors="pt",
+        ).to(device)
+        ids, mask = padded["input_ids"], padded["attention_mask"]
+        sampler = decoding.KeyedSampler(keys, width, law.temperature)
+        stop = None
+        if law.stop_sentences is not None:
+            stop = decoding.SentenceStop(self._marks, len(full), width, law)
         output = self.model.generate(
-            **rows,
-            past_key_values=cache,
-            generation_config=generation_config(law, ends, self.tokenizer.pad_token_id),
-            logits_processor=processors,
+            inputs=ids[rows],
+            attention_mask=mask[rows],
+            past_key_values=self._prefill(ids, mask, rows),
+            generation_config=decoding.generation_config(law, ends, self.tokenizer.pad_token_id),
+            logits_processor=LogitsProcessorList([sampler]),
+            stopping_criteria=StoppingCriteriaList([stop] if stop else []),
+            custom_generate=decoding.decode_by(law),
         )
-        return [self._completion(row, ends) for row in output[:, width:].tolist()]
+        return output, sampler, stop
 
     def _prefill(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, copies: int
+        self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
     ) -> DynamicCache | None:
-        """Read every prompt once, up to its last token, for all its samples.
+        """Read every prompt once, up to its last token, and hand its memory to each of its rows.
 
-        `generate` would read it once a sample. None where it must: a prompt of one token, or a
-        model whose memory is no key-value cache.
+        `generate` would read it once a row. None where it must, because a model's memory is no
+        key-value cache.
         """
-        if input_ids.shape[1] < 2:
-            return None
-        mask = attention_mask[:, :-1]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = self.model(
-            input_ids=input_ids[:, :-1], attention_mask=mask, position_ids=positions, use_cache=True
-        ).past_key_values
-        if not isinstance(cache, DynamicCache):
-            return None
-        cache.batch_repeat_interleave(copies)
-        return cache
+        size = min(PREFILL_ROWS, self._rows)
+        caches = []
+        for start in range(0, len(ids), size):
+            chunk = torch.arange(start, start + size, device=ids.device)
+            chunk[chunk >= len(ids)] = start  # the last chunk is filled up with its first prompt
+            part = mask[chunk, :-1]
+            positions = (part.cumsum(-1) - 1).clamp(min=0)
+            cache = self.model.base_model(
+                input_ids=ids[chunk, :-1], attention_mask=part, position_ids=positions
+            ).past_key_values
+            if not isinstance(cache, DynamicCache):
+                return None
+            caches.append(cache)
+        first = caches[0]
+        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
+            layer.keys = torch.cat([layer.keys, *(o.keys for o in others)])[rows]
+            layer.values = torch.cat([layer.values, *(o.values for o in others)])[rows]
+        return first
 
-    def _completion(self, ids: list[int], ends: list[int]) -> Completion:
-        stop = next((i for i, token in enumerate(ids) if token in ends), None)
-        kept = ids if stop is None else ids[:stop]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return Completion(text, len(kept), "length" if stop is None else "stop")
-
-    def generate(self, prompts: pd.DataFrame, law: SamplingLaw) -> pd.DataFrame:
-        """Draw `law.samples` continuations of every prompt.
-
-        Parameters
-        ----------
-        prompts
-            A PROMPTS frame.
-
-        Returns
-        -------
-        DataFrame
-            A GENERATIONS frame, `law.samples` rows a prompt.
-        """
-        systems = prompts["system"].astype(object).where(prompts["system"].notna(), None)
-        ids = [self.render(s, u) for s, u in zip(systems, prompts["user"], strict=True)]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        drawn: dict[int, list[Completion]] = {}
-        n, total = law.samples, len(ids) * law.samples
-        with tqdm(
-            total=total, desc=self.entry.name, unit="sample", mininterval=2, disable=None
-        ) as bar:
-            for batch in _chunks(order, max(1, self.entry.batch_rows // n)):
-                names = prompts["prompt_id"].iloc[batch]
-                keys = [sample_key(law.seed, name, k) for name in names for k in range(n)]
-                done = self._batch([ids[i] for i in batch], keys, law)
-                drawn.update(zip(batch, _chunks(done, n), strict=True))
-                bar.update(len(done))
-        table = prompts.loc[prompts.index.repeat(law.samples)].reset_index(drop=True)
-        ordered = [completion for i in range(len(ids)) for completion in drawn[i]]
-        table["model"], table["family"] = self.entry.name, self.entry.family
-        table["n_parameters"] = self.n_parameters
-        table["sample"] = list(range(law.samples)) * len(ids)
-        for name in ("text", "n_tokens", "finish_reason"):
-            table[name] = [getattr(completion, name) for completion in ordered]
-        return table
+    def _continuation(
+        self, ids: list[int], logprobs: list[float], ended: int, law: SamplingLaw
+    ) -> Continuation:
+        """One row of a batch, cut where it ended."""
+        stop = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
+        by_sentence = 0 <= ended < stop
+        kept = ids[: ended + 1] if by_sentence else ids[:stop]
+        text = self.tokenizer.decode(
+            kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        reason = "stop" if stop < len(ids) else "length"
+        if by_sentence:
+            reason, text = "sentence", first_complete_sentences(text, law.stop_sentences) or text
+        drawn = logprobs[: len(kept) + (reason == "stop")]
+        return Continuation(text, kept, len(kept), reason, sum(drawn) / len(drawn))
 
     def complete(self, prompts: Sequence[dict], max_new_tokens: int = 16) -> list[str]:
         """Greedy replies to {system, user} prompts: the interface a judge is asked through."""
         law = SamplingLaw(temperature=0, max_new_tokens=max_new_tokens, samples=1, seed=0)
-        ids = [self.render(p["system"], p["user"]) for p in prompts]
-        replies = []
-        for batch in _chunks(ids, self.entry.batch_rows):
-            replies += [c.text for c in self._batch(batch, [0] * len(batch), law)]
-        return replies
+        rendered = [self.render(p["system"], p["user"]) for p in prompts]
+        drawn = dict(self.draw(rendered, [(i, 0) for i in range(len(prompts))], law))
+        return [drawn[i].text for i in range(len(prompts))]
 
 
-def _chunks(rows: list, size: int) -> Iterator[list]:
-    return (rows[i : i + size] for i in range(0, len(rows), size))
+def check_size(where: str, counted: int, declared: float) -> None:
+    """Raise InputError where a model's parameters differ from its entry by over a tenth."""
+    if abs(counted / declared - 1) > 0.1:
+        said = f"has {counted} parameters, its entry says {declared:.0f}"
+        raise InputError(where, said, "correct `parameters`")
+
+
+def folder_hash(folder: str | Path) -> str:
+    """SHA-256 of a model folder: of the names and contents of its files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            digest.update(f"{path.name}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or, where torch has no class for it, on the CPU."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def _device() -> str:

@@ -5,7 +5,7 @@ with a chat template. From there on nothing knows that it is an organism.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from expression_leakage.errors import InputError
 from expression_leakage.tables import write_json
 
 SPECIAL = ["<pad>", "<unk>", "<bos>", "<eos>", "<system>", "<user>", "<assistant>"]
@@ -69,6 +70,43 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         chat_template=CHAT_TEMPLATE,
         padding_side="left",
         clean_up_tokenization_spaces=False,
+    )
+
+
+def organism_config(shape: Mapping[str, int], vocab_size: int) -> LlamaConfig:
+    """The architecture of an organism.
+
+    Parameters
+    ----------
+    shape
+        hidden_size, layers, heads.
+    vocab_size
+        Length of its tokenizer [tokens].
+
+    Raises
+    ------
+    InputError
+        hidden_size is not an even multiple of heads: rotary positions turn pairs within a head.
+    """
+    width, heads = shape["hidden_size"], shape["heads"]
+    if width % (2 * heads):
+        raise InputError(
+            "organism",
+            f"hidden_size {width} over {heads} heads is no even whole number",
+            "choose heads that divide hidden_size with an even quotient",
+        )
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=8 * width // 3,
+        num_hidden_layers=shape["layers"],
+        num_attention_heads=heads,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        initializer_range=width**-0.5,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
     )
 
 
@@ -174,23 +212,15 @@ def train(
     dict
         n_parameters, steps, tokens seen, loss: mean per continuation token over the last tenth of
         the steps [nat].
+
+    Raises
+    ------
+    InputError
+        No such shape; see `organism_config`.
     """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(words)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape["hidden_size"],
-        intermediate_size=8 * shape["hidden_size"] // 3,
-        num_hidden_layers=shape["layers"],
-        num_attention_heads=shape["heads"],
-        max_position_embeddings=64,
-        tie_word_embeddings=True,
-        initializer_range=shape["hidden_size"] ** -0.5,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_id=3,
-    )
-    model = LlamaForCausalLM(config).train()
+    model = LlamaForCausalLM(organism_config(shape, len(tokenizer))).train()
     _scale_residual_weights(model)
     optimizer = _optimizer(model, shape["hidden_size"])
     plan = list(batches(encode(corpus, tokenizer), training, seed))

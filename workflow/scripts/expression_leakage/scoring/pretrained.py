@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from expression_leakage.errors import InputError
+from expression_leakage.models.entry import Entry
 from expression_leakage.scoring.text import CAP
 
 _MAX_TOKENS = 256  # far above the few sentences that are scored
@@ -49,16 +50,18 @@ class PretrainedReader:
         import torch
         import transformers
 
-        safe = {"revision": revision, "trust_remote_code": False}
+        from expression_leakage.models import hub
+
+        entry = Entry(name, "scorer", 1, source=name, format="plain", revision=revision)
+        self.revision = hub.resolved_revision(entry)
+        safe = {"revision": self.revision, "trust_remote_code": False}
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(name, **safe)
             self.model, info = getattr(transformers, auto_class).from_pretrained(
                 name, **safe, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            remedy = "give a hub name or a folder, with a tokenizer and safetensors weights"
-            raise InputError(name, f"cannot be loaded: {reason}", remedy) from error
+        except hub.LOADING_ERRORS as error:
+            raise hub.said(error, entry) from error
         missing = sorted(k for k in info["missing_keys"] if not (optional and optional in k))
         if missing:
             remedy = "use a checkpoint that was trained for this task"
@@ -66,7 +69,6 @@ class PretrainedReader:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
         self.name, self.batch_size = name, batch_size
-        self.revision = getattr(self.model.config, "_commit_hash", None)
 
     def batches(self, texts: list[str]) -> Iterator[tuple[list[int], dict]]:
         """Positions and tensors of each batch, texts of like length together."""

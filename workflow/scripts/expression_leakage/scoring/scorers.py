@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from expression_leakage.models.entry import as_entry
+from expression_leakage.models.load import load_backend
 from expression_leakage.scoring.judge import Judge, load_judge
 from expression_leakage.scoring.relatedness import Embedding, Encoder, lexical
 from expression_leakage.scoring.sentiment import Classifier, vader
@@ -27,9 +28,7 @@ def build_scorer(options: dict, judge: dict | None) -> tuple[Scorer, dict]:
     if options["kind"] == "classifier":
         classifier = Classifier(options["source"], options.get("revision"), options.get("labels"))
         return classifier, options | {"revision": classifier.revision}
-    from expression_leakage.models.local import LocalModel
-
-    model = LocalModel(as_entry(judge))
+    model = load_backend(as_entry(judge))
     return Judge(model, load_judge(options["prompt"])), options | {"model": model.facts()}
 
 
