@@ -1,9 +1,13 @@
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "study.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPT = FOLDER / "study.py"
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
@@ -92,3 +96,47 @@ def test_a_file_that_is_no_timing_is_named(results, tmp_path, content):
     with pytest.raises(SystemExit, match=r"broken\.tsv: .* — delete it") as error:
         study.main(["--results", str(results), "--output", str(tmp_path / "study.md")])
     assert "\n" not in str(error.value)
+
+
+def rows_of(table):
+    """The cells of a Markdown table, a dictionary a row."""
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in table.splitlines()]
+    return [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
+
+
+def test_generation_is_timed_beside_its_peers(tmp_path):
+    page = tmp_path / "generation.md"
+    command = [sys.executable, str(FOLDER / "generation.py"), "--quick", "--device", "cpu"]
+    done = subprocess.run([*command, "--output", str(page)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert done.stdout == text
+    header, everyone, floors = text.split("\n\n")
+    harness = importlib.util.find_spec("lm_eval") is not None
+    assert ("no lm_eval, so no HFLM" in header) != harness
+    assert "threads: 1; torch" in header
+    rows = {row["who"]: row for row in rows_of(everyone)}
+    peers = ["HFLM", "HFLM, all rows"] if harness else []
+    assert list(rows) == [*peers, "pipeline", "generate", "LocalModel"]
+    for row in rows.values():
+        assert row["model"] == "1M float32"
+        rate = row["tokens per CPU-second"]
+        assert int(rate) > 0
+        assert row["range"] == f"{rate}–{rate}"  # of one round
+        assert float(row["× generate"]) > 0
+        assert 0 <= float(row["× floor"]) < 1
+    assert rows["generate"]["× generate"] == "1.00"
+    (floor,) = rows_of(floors)
+    # 4 rows through the output matrix and one layer's: attention 4 × 16 × 16, network 3 × 16 × 32
+    products = 2 * 4 * (16 * 32_000 + 4 * 16 * 16 + 3 * 16 * 32) / 1e9
+    assert float(floor["products [GFLOP]"]) == pytest.approx(products, rel=1e-3)
+    assert all(float(value) > 0 for name, value in floor.items() if name != "floor of")
+
+
+def test_peers_are_pinned_and_no_part_of_the_study():
+    named = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
+    pins = [line for line in named.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    environment = (FOLDER.parent / "environment.yml").read_text(encoding="utf-8").lower()
+    for pin in pins:
+        assert f"- {pin.split('==')[0].lower()}==" not in environment

@@ -24,7 +24,7 @@ def test_every_shipped_study_is_valid_and_its_models_too(config, study):
 
 
 def test_the_full_study_has_four_families_with_four_sizes():
-    models = load_models(CONFIG / "models" / "hub.yaml").values()
+    models = load_models(CONFIG / "models" / "hub").values()
     sizes = {}
     for entry in models:
         sizes.setdefault(entry["family"], set()).add(entry["parameters"])

@@ -62,8 +62,27 @@ def test_the_law_of_sampling_stands_beside_the_samples(results):
         "max_new_tokens": 16,
         "samples": SAMPLES,
         "seed": 20250803,
+        "min_new_tokens": 0,
+        "stop_sentences": None,
     }
     assert meta["model"]["n_parameters"] == 12_080
+
+
+def test_every_sample_keeps_its_tokens_and_every_prompt_its_own(results):
+    from transformers import AutoTokenizer
+
+    for model in MODELS:
+        tokenizer = AutoTokenizer.from_pretrained(results / "organisms" / model)
+        samples = read(results / "generations" / f"{model}.parquet")
+        assert samples["mean_logprob"].lt(0).all()
+        assert (samples["token_ids"].map(len) == samples["n_tokens"]).all()
+        spelt = tokenizer.batch_decode(list(samples["token_ids"]), skip_special_tokens=True)
+        assert (pd.Series(spelt) == samples["text"]).all()
+        prompts = read(results / "rendered" / f"{model}.parquet")
+        assert set(prompts["prompt_id"]) == set(samples["prompt_id"])
+        spelt = tokenizer.batch_decode(list(prompts["token_ids"]))
+        assert (pd.Series(spelt) == prompts["text"]).all()
+        assert prompts["text"].str.count("<bos>").eq(1).all()
 
 
 def leak_rate(table: pd.DataFrame, sign: int, tie: float = 0.05) -> float:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from random_models import save_random_model
-from workspace import copy_checkout, snakemake
+from workspace import ROOT, copy_checkout, snakemake
+
+from expression_leakage.config import load_models
 
 pytestmark = pytest.mark.slow
 FORMATS = {"qwen2": "chat", "gemma": "chat", "gpt_neox": "plain"}
@@ -68,9 +71,37 @@ def test_chat_models_get_messages_and_plain_models_get_text(study):
 def test_the_full_study_of_hub_families_plans_one_job_a_model(study):
     run = snakemake(study.parents[1], "--configfile", "config/paper.yaml", "--dry-run")
     assert run.returncode == 0, run.stdout[-3000:]
-    entries = yaml.safe_load((study.parents[1] / "config/models/hub.yaml").read_text())
+    entries = load_models(study.parents[1] / "config/models/hub")
     assert re.search(rf"^generate +{len(entries)}$", run.stdout, flags=re.MULTILINE)
     assert "train_organism" not in run.stdout
+
+
+def blocks(language):
+    """Code blocks of docs/models.md in a language."""
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_a_rule_of_its_own_is_one_file_as_the_docs_say(study):
+    folder = study.parents[1]
+    rule = next(block for block in blocks("python") if "use rule generate" in block)
+    path = folder / "workflow" / "rules" / "models" / "qwen2.5-72b.smk"
+    path.parent.mkdir()
+    path.write_text(rule)
+    run = snakemake(folder, "--configfile", "config/paper.yaml", "--dry-run")
+    shutil.rmtree(path.parent)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert re.search(r"^generate_large +1$", run.stdout, flags=re.MULTILINE)
+    job = run.stdout.split("rule generate_large:")[1].split("\n\n")[0]
+    assert "threads: 2\n" in job  # of the 16 it asks for, as many as the run has cores
+    assert "gpu=4" in job
+    assert "mem_mb=200000" in job
+
+
+def test_every_entry_of_the_docs_is_valid(tmp_path):
+    shown = [block for block in blocks("yaml") if block.startswith("- {name")]
+    (tmp_path / "shown.yaml").write_text("".join(shown))
+    assert {"smollm2-135m", "pythia-160m", "my-model", "served"} <= set(load_models(tmp_path))
 
 
 def test_single_models_of_three_families_test_no_scaling(study):

@@ -136,7 +136,19 @@ def check_config(config: dict, *files: str | Path) -> dict:
         The configuration files it was merged from, the first overlaid by the others.
     """
     validate(config, "config", *files)
-    scoring = config["scoring"]
+    scoring, sampling = config["scoring"], config["sampling"]
+    if sampling.get("stop_sentences", scoring["sentences"]) < scoring["sentences"]:
+        raise InputError(
+            f"{_holder(files, ['sampling', 'stop_sentences'])}: sampling.stop_sentences",
+            f"stops before the {scoring['sentences']} sentences that are scored",
+            "raise it, or lower scoring.sentences",
+        )
+    if sampling["min_new_tokens"] > sampling["max_new_tokens"]:
+        raise InputError(
+            f"{_holder(files, ['sampling', 'min_new_tokens'])}: sampling.min_new_tokens",
+            f"exceeds max_new_tokens, {sampling['max_new_tokens']}",
+            "lower it",
+        )
     if scoring["primary"] not in scoring["scorers"]:
         raise InputError(
             f"{_holder(files, ['scoring', 'primary'])}: scoring.primary",
@@ -152,17 +164,27 @@ def check_config(config: dict, *files: str | Path) -> dict:
 def load_models(path: str | Path) -> dict[str, dict]:
     """Read the entries of the models to study, by name.
 
+    Parameters
+    ----------
+    path
+        A file of entries, or a folder of such files.
+
     Raises
     ------
     InputError
-        See `validate`; or two entries share a name.
+        See `validate`; or two entries share a name, or a folder has no file.
     """
-    entries = validate(load_yaml(path), "models", path)
-    names = [entry["name"] for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(path, f"two entries are named {name!r}", "rename one")
-    return {entry["name"]: entry for entry in entries}
+    files = sorted(Path(path).glob("*.yaml")) if Path(path).is_dir() else [Path(path)]
+    if not files:
+        raise InputError(path, "has no .yaml file", "name a file or a folder of models' entries")
+    entries: dict[str, dict] = {}
+    for file in files:
+        for entry in validate(load_yaml(file), "models", file):
+            if entry["name"] in entries:
+                said = f"two entries are named {entry['name']!r}"
+                raise InputError(file, said, "rename one")
+            entries[entry["name"]] = entry
+    return entries
 
 
 def check_judges(config: dict, models: dict[str, dict]) -> None:
