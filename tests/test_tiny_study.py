@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
+import random
 import re
+import signal
+import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-from workspace import copy_checkout, snakemake
+from workspace import copy_checkout, snakemake, start_snakemake
 
 from expression_leakage.scoring.text import first_sentences
 from expression_leakage.tables import read_meta
@@ -176,6 +181,28 @@ def test_figures_and_tables_come_out_the_same_to_the_byte(study, results):
     assert run.returncode == 0, run.stdout[-3000:]
     assert run.stdout.count("rule figure:") == 6
     assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ten_times_ends_with_the_same_bytes(results, tmp_path):
+    folder = copy_checkout(tmp_path / "killed")
+    moments = random.Random(508)
+    for _ in range(10):
+        run = start_snakemake(folder, *TINY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(4, 16))
+        assert run.poll() is None, "it was over, or failed, before it could be killed"
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        assert snakemake(folder, *TINY, "--unlock").returncode == 0
+    run = snakemake(folder, *TINY)
+    assert run.returncode == 0, run.stdout[-3000:]
+    killed = folder / "results" / "tiny"
+    kept = ["paper/**/*", "generations/*", "rendered/*", "estimates.parquet", "claims.json"]
+    files = [p for pattern in kept for p in results.glob(pattern) if p.is_file()]
+    assert len(files) > 50
+    for file in files:
+        assert file.read_bytes() == (killed / file.relative_to(results)).read_bytes(), file
+    assert not list(killed.rglob("*.part"))
 
 
 def test_the_report_holds_every_figure_with_its_caption(study):

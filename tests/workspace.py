@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,21 +22,31 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run snakemake in a folder on two cores, offline; output and errors in `stdout`."""
+def start_snakemake(folder: Path, *arguments: str, **options: object) -> subprocess.Popen:
+    """Start snakemake in a folder on two cores, offline, as the head of a process group."""
     bin_folder = str(Path(sys.executable).parent)
     environment = os.environ | {
         "PATH": bin_folder + os.pathsep + os.environ["PATH"],
         "HF_HUB_OFFLINE": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
         cwd=folder,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
+        start_new_session=True,
+        **options,
     )
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run snakemake to its end; output and errors in `stdout`."""
+    run = start_snakemake(
+        folder, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        said, _ = run.communicate(timeout=900)
+    except BaseException:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(run.args, run.returncode, said)

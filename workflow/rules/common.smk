@@ -16,7 +16,7 @@ from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets, what_decides_samples
 from expression_leakage.mitigations import load_mitigations
 
-ENV = "../../environment.yml"
+ENV = str(Path(workflow.basedir) / "environment.yml")
 FIGURES = {  # each with the results it is drawn from
     "scaling": ["estimates"],
     "polarity": ["estimates"],

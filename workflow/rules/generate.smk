@@ -68,7 +68,7 @@ rule generate:
         shard_prompts=lambda w: entry(w)["shard_prompts"],
         max_failed=lambda w: entry(w)["max_failed"],
     script:
-        "../scripts/generate.py"
+        str(LIBRARY / "generate.py")  # absolute, for models/*.smk use the rule from another folder
 
 
 rule gather:
