@@ -126,6 +126,14 @@ def model_folder(wildcards):
     )
 
 
+def local_files(wildcards):
+    """The files of a model that its user keeps in a folder; a change of them is seen."""
+    source = Path(entry(wildcards).get("source", ""))
+    return (
+        sorted(map(str, source.glob("*"))) if source.parts and source.is_dir() else []
+    )
+
+
 def judge(wildcards):
     """The entry of the model that a scorer asks; nothing for a scorer that asks none."""
     return MODELS.get(SCORERS[wildcards.scorer].get("model"))

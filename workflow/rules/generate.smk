@@ -47,6 +47,7 @@ rule generate:
     input:
         prompts=prompt_files,
         organism=model_folder,
+        weights=local_files,
         library=code("workflow/scripts/generate.py"),
     output:
         manifest=f"{RESULTS}/shards/{{model}}/manifest-{{part}}-of-{{parts}}.json",

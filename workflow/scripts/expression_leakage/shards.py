@@ -73,10 +73,13 @@ class Store:
         return _best(pd.concat(parts[1:] or parts, ignore_index=True))
 
     def write(self, frame: pd.DataFrame, meta: Mapping) -> Path:
-        """Write one shard, named after the samples it holds; of failures it says how many."""
+        """Write one shard, named after the samples it holds; of failures it says how many.
+
+        A shard with failures is never overwritten by a later try: what it cost counts, too.
+        """
         pairs = frame.sort_values(_PAIR)[_PAIR].to_numpy().tolist()
         failed = int(frame["error"].notna().sum())
-        name = content_hash(pairs, failed, length=16)
+        name = content_hash(pairs, len(self.files()) if failed else 0, length=16)
         path = self.folder / f"{name}.parquet"
         write_table(frame, SAMPLES, path, {**meta, "rows": len(frame), "failed": failed})
         return path

@@ -91,13 +91,16 @@ class LocalModel:
         """Parameters, counted in the loaded model."""
         return self.model.num_parameters()
 
+    @cached_property
+    def _sha256(self) -> str | None:
+        return folder_hash(self.entry.source) if self.commit is None else None
+
     def facts(self) -> dict:
         """What determines its samples, the weights' own identity first."""
-        local = self.commit is None
         return {
-            "source": "local" if local else self.entry.source,
+            "source": self.entry.source if self.commit else "local",
             "revision": self.commit,
-            "sha256": folder_hash(self.entry.source) if local else None,
+            "sha256": self._sha256,
             "dtype": self.entry.dtype,
             "format": self.entry.format,
             "system_role": self.entry.system_role,
@@ -239,7 +242,8 @@ class LocalModel:
             cache = self.model.base_model(
                 input_ids=ids[chunk, :-1], attention_mask=part, position_ids=positions
             ).past_key_values
-            if not isinstance(cache, DynamicCache):
+            layers = getattr(cache, "layers", [])
+            if not isinstance(cache, DynamicCache) or not all(map(_has_keys, layers)):
                 return None
             caches.append(cache)
         first = caches[0]
@@ -288,6 +292,11 @@ def folder_hash(folder: str | Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _has_keys(layer: object) -> bool:
+    """Whether a layer of a cache holds keys and values, and no state of another kind."""
+    return isinstance(getattr(layer, "keys", None), torch.Tensor)
 
 
 def _out_of_memory(error: BaseException) -> bool:
