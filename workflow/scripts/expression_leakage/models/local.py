@@ -22,6 +22,7 @@ from transformers import (
 from expression_leakage.errors import InputError
 from expression_leakage.models import decoding, hub
 from expression_leakage.models.backend import Continuation, Rendered
+from expression_leakage.models.cache import spread
 from expression_leakage.models.entry import Entry
 from expression_leakage.models.rendering import render
 from expression_leakage.sampling import SamplingLaw, first_complete_sentences
@@ -216,7 +217,7 @@ class LocalModel:
         output = self.model.generate(
             inputs=ids[rows],
             attention_mask=mask[rows],
-            past_key_values=self._prefill(ids, mask, rows),
+            past_key_values=self._prefill(ids, mask, rows, law.max_new_tokens + 1),
             generation_config=decoding.generation_config(law, ends, self.tokenizer.pad_token_id),
             logits_processor=LogitsProcessorList([sampler]),
             stopping_criteria=StoppingCriteriaList([stop] if stop else []),
@@ -225,7 +226,7 @@ class LocalModel:
         return output, sampler, stop
 
     def _prefill(
-        self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
+        self, ids: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, room: int
     ) -> DynamicCache | None:
         """Read every prompt once, up to its last token, and hand its memory to each of its rows.
 
@@ -239,18 +240,11 @@ class LocalModel:
             chunk[chunk >= len(ids)] = start  # the last chunk is filled up with its first prompt
             part = mask[chunk, :-1]
             positions = (part.cumsum(-1) - 1).clamp(min=0)
-            cache = self.model.base_model(
+            read = self.model.base_model(
                 input_ids=ids[chunk, :-1], attention_mask=part, position_ids=positions
-            ).past_key_values
-            layers = getattr(cache, "layers", [])
-            if not isinstance(cache, DynamicCache) or not all(map(_has_keys, layers)):
-                return None
-            caches.append(cache)
-        first = caches[0]
-        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
-            layer.keys = torch.cat([layer.keys, *(o.keys for o in others)])[rows]
-            layer.values = torch.cat([layer.values, *(o.values for o in others)])[rows]
-        return first
+            )
+            caches.append(getattr(read, "past_key_values", None))
+        return spread(caches, rows, room)
 
     def _continuation(
         self, ids: list[int], logprobs: list[float], ended: int, law: SamplingLaw
@@ -292,11 +286,6 @@ def folder_hash(folder: str | Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _has_keys(layer: object) -> bool:
-    """Whether a layer of a cache holds keys and values, and no state of another kind."""
-    return isinstance(getattr(layer, "keys", None), torch.Tensor)
 
 
 def _out_of_memory(error: BaseException) -> bool:
