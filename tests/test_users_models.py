@@ -28,7 +28,8 @@ def study(tmp_path_factory):
     for name, form in FORMATS.items():
         size = save_random_model(name, folder / "models" / name)
         entry = {"name": f"{name}-tiny", "family": name, "format": form, "parameters": size}
-        entries.append(entry | {"source": f"models/{name}", "dtype": "bfloat16"})
+        entry |= {"source": f"models/{name}", "dtype": "bfloat16", "parts": len(entries) + 1}
+        entries.append(entry)
     (folder / "mine.yaml").write_text(yaml.safe_dump(entries))
     (folder / "stems.csv").write_text(STEMS)
     overlay = {
@@ -53,6 +54,16 @@ def test_every_architecture_continues_every_prompt(study, name):
     assert counts["few_shot"]["control"] == 6 * 2  # wrappers are tried on irrelevant stems only
     assert (table["n_tokens"] <= 5).all()
     assert table["family"].eq(name).all()
+
+
+def test_parts_are_jobs_of_their_own_and_share_the_prompts(study):
+    shards = study / "shards" / "gpt_neox-tiny"
+    manifests = [json.loads(path.read_text()) for path in shards.glob("manifest-*-of-3.json")]
+    rows = [sum(shard["rows"] for shard in found["shards"]) for found in manifests]
+    assert len(rows) == 3
+    assert min(rows) > 0
+    table = pq.read_table(study / "generations" / "gpt_neox-tiny.parquet")
+    assert sum(rows) == table.num_rows
 
 
 def test_chat_models_get_messages_and_plain_models_get_text(study):

@@ -49,6 +49,7 @@ def folder(request, tmp_path_factory):
                 }
             ],
             "items": {"grammar": 45},
+            "loaded": [{"model": "m", "failed": 3}, {"model": "n", "failed": 0}],
             "labels": found["label_report"],
             "sampling": {
                 "temperature": 1.0,

@@ -39,7 +39,7 @@ def study_facts(
         JSON-serialisable.
     """
     models = estimates[estimates["model"] != "all"].drop_duplicates("model")
-    runs = [read_meta(path) for path in generations]
+    runs = [read_meta(path) | {"model_name": Path(path).stem} for path in generations]
     return {
         "families": [
             {
@@ -56,9 +56,14 @@ def study_facts(
             source: int(part["item_id"].nunique()) for source, part in items.groupby("source")
         },
         "sampling": runs[0]["sampling"],
-        "versions": {name: runs[0]["model"][name] for name in ("torch", "transformers")},
+        "versions": {
+            name: next((run["model"][name] for run in runs if name in run["model"]), "not used")
+            for name in ("torch", "transformers")
+        },
         "loaded": [
-            run["model"] | {"model": Path(p).stem} for run, p in zip(runs, generations, strict=True)
+            run["model"]
+            | {"model": run["model_name"], "failed": run["failed"], "devices": run["devices"]}
+            for run in runs
         ],
         "settings": dict(settings),
     }
