@@ -54,7 +54,14 @@ def drawn_table(model, asked, folder, law=LAW, shard_prompts=4, parts=1):
         rendered = render_all(model, part_of(asked, part, parts))
         draw_missing(model, rendered, law, store, shard_prompts)
         found.append(manifest(store, rendered, law.samples, 0, "m"))
-    return gather(found, asked, {"name": "m", "family": "f"}, law.samples)
+    return gathered(model, found, asked, law.samples)
+
+
+def gathered(model, manifests, asked, samples=3):
+    """The table of some manifests, as the job `gather` makes it."""
+    rendered = rendered_table(render_all(model, asked))
+    entry = {"name": "m", "family": "f", "parameters": 77}
+    return gather(manifests, asked, rendered, entry, samples)
 
 
 def sha256(folder, table, meta):
@@ -136,11 +143,11 @@ def test_a_table_says_how_it_was_drawn(model, tmp_path):
 def test_a_shard_that_was_changed_is_not_taken(model, tmp_path):
     drawn_table(model, prompts(4), tmp_path)
     store = Store(tmp_path, cache_key(model.facts(), LAW))
-    found = manifest(store, prompts(4)["prompt_id"], 3, 0, "m")
+    found = manifest(store, render_all(model, prompts(4)), 3, 0, "m")
     path = next(tmp_path.rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="is not as it was drawn"):
-        gather([found], prompts(4), {"name": "m", "family": "f"}, 3)
+        gathered(model, [found], prompts(4))
     with pytest.raises(InputError, match=r"cannot be read.*delete it and run again"):
         drawn_table(model, prompts(4), tmp_path)
 
@@ -150,9 +157,51 @@ def test_samples_in_no_shard_are_an_error(model, tmp_path):
     drawn_table(model, asked, tmp_path, shard_prompts=1)
     store = Store(tmp_path, cache_key(model.facts(), LAW))
     store.files()[0].unlink()
-    found = manifest(store, asked["prompt_id"], 3, 0, "m")
-    with pytest.raises(InputError, match="3 samples are in no shard"):
-        gather([found], asked, {"name": "m", "family": "f"}, 3)
+    found = manifest(store, render_all(model, asked), 3, 0, "m")
+    with pytest.raises(InputError, match=r"3 samples are in no shard.*--forcerun generate"):
+        gathered(model, [found], asked)
+
+
+def test_samples_of_a_prompt_that_is_rendered_otherwise_by_now_are_drawn_anew(
+    model, tmp_path, monkeypatch
+):
+    drawn = count_draws(model, monkeypatch)
+    before, _ = drawn_table(model, prompts(4), tmp_path)
+    chat = model.tokenizer.chat_template
+    monkeypatch.setattr(model.tokenizer, "chat_template", chat + "{{ 'Well, ' }}")
+    after, _ = drawn_table(model, prompts(4), tmp_path)
+    assert len(drawn) == 2 * 4 * 3
+    assert (before["mean_logprob"] != after["mean_logprob"]).all()
+    monkeypatch.undo()
+    again, _ = drawn_table(model, prompts(4), tmp_path)
+    pd.testing.assert_frame_equal(again, before)
+
+
+def test_parts_of_different_models_are_not_put_together(model, tmp_path, monkeypatch):
+    asked, found = prompts(6), []
+    for part, torch_version in enumerate(("1.0", "2.0")):
+        facts = model.facts() | {"torch": torch_version}
+        monkeypatch.setattr(LocalModel, "facts", lambda self, facts=facts: facts)
+        store = Store(tmp_path, cache_key(model.facts(), LAW))
+        rendered = render_all(model, part_of(asked, part, 2))
+        draw_missing(model, rendered, LAW, store, 9)
+        found.append(manifest(store, rendered, 3, 0, "m"))
+    with pytest.raises(InputError, match=r"different models or versions.*pin its `revision`"):
+        gathered(model, found, asked)
+
+
+def test_a_second_job_on_the_same_part_is_refused(tmp_path):
+    store = Store(tmp_path, "key")
+    said = "another job draws part 0-of-2"
+    with (
+        store.held("0-of-2"),
+        store.held("1-of-2"),
+        pytest.raises(InputError, match=said),
+        store.held("0-of-2"),
+    ):
+        pass
+    with store.held("0-of-2"):
+        pass
 
 
 def test_prompts_of_like_length_share_a_shard():
@@ -176,7 +225,8 @@ def test_failed_samples_are_counted_and_drawn_again_and_never_text(tmp_path):
     with pytest.raises(InputError, match=r"2 of 15 samples failed, first: status 503.*run again"):
         manifest(store, rendered, 3, 0.1, "m")
     found = manifest(store, rendered, 3, 0.2, "m")
-    table, meta = gather([found], asked, {"name": "u", "family": "f"}, 3)
+    table, meta = gathered(Unsteady(), [found], asked)
+    assert table["n_parameters"].eq(77).all()  # as declared now: no server tells
     assert len(table) == 13
     assert meta["failed"] == 2
     assert table["text"].str.startswith("text").all()
@@ -184,7 +234,7 @@ def test_failed_samples_are_counted_and_drawn_again_and_never_text(tmp_path):
     draw_missing(steady, rendered, LAW, store, 2)
     assert steady.asked == 2
     found = manifest(store, rendered, 3, 0, "m")
-    table, meta = gather([found], asked, {"name": "u", "family": "f"}, 3)
+    table, meta = gathered(steady, [found], asked)
     assert len(table) == 15
     assert meta["failed"] == 0
 
@@ -194,7 +244,7 @@ def test_what_was_drawn_before_a_stop_is_kept_with_what_it_cost(tmp_path):
     rendered = render_all(Unsteady(), asked)
     with pytest.raises(InputError, match="spent its budget"):
         draw_missing(Unsteady(stop_after=8), rendered, LAW, store, 2)
-    assert len(store.rows()) == 8
+    assert len(store.rows(rendered)) == 8
     assert spent_in(tmp_path) == 0.5 * len(store.files())
     rest = Unsteady()
     draw_missing(rest, rendered, LAW, store, 2)
@@ -208,10 +258,11 @@ def test_a_server_that_decodes_greedily_whatever_it_is_asked_is_refused(tmp_path
                 yield i, Continuation(f"about {prompts[prompt].text}", None, 2, "stop")
 
     asked, store = prompts(5), Store(tmp_path, "key")
-    draw_missing(Greedy(), render_all(Greedy(), asked), LAW, store, 9)
-    found = manifest(store, asked["prompt_id"], 3, 0, "m")
+    rendered = render_all(Greedy(), asked)
+    draw_missing(Greedy(), rendered, LAW, store, 9)
+    found = manifest(store, rendered, 3, 0, "m")
     with pytest.raises(InputError, match=r"same text at T = 1\.0"):
-        gather([found], asked, {"name": "u", "family": "f"}, 3)
+        gathered(Greedy(), [found], asked)
 
 
 JOB = """
@@ -246,5 +297,7 @@ def test_a_stopped_job_keeps_the_samples_of_its_last_shard(tmp_path, number):
         job.stdout.readline()
     time.sleep(0.1)
     job.send_signal(number)
+    job.send_signal(number)  # as an impatient person does, or a scheduler
     assert job.wait(30) != 0
-    assert 3 <= len(Store(tmp_path, "key").rows()) < 120
+    asked = render_all(Unsteady(), prompts(40))
+    assert 3 <= len(Store(tmp_path, "key").rows(asked)) < 120

@@ -131,10 +131,11 @@ def test_a_pieces_own_white_space_is_seen_where_a_tokenizer_hides_it():
     assert marks.opens[ids["."]]
 
 
-def test_no_sentence_ends_a_row_before_its_minimum():
+def test_the_first_sentence_end_beyond_the_minimum_ends_a_row():
     tokenizer = byte_tokenizer()
     marks = SentenceMarks(tokenizer, len(tokenizer), torch.device("cpu"))
-    stop = SentenceStop(marks, 1, 1, SamplingLaw(1.0, 99, 1, 1, 6, stop_sentences=1))
-    ids = torch.tensor([[0, *tokenizer("A. B. C", add_special_tokens=False)["input_ids"]]])
+    stop = SentenceStop(marks, 1, 1, SamplingLaw(1.0, 99, 1, 1, 4, stop_sentences=1))
+    ids = torch.tensor([[0, *tokenizer("A. B. C. D", add_special_tokens=False)["input_ids"]]])
     over = [bool(stop(ids[:, : n + 1], None)) for n in range(1, ids.shape[1])]
-    assert over.index(True) == 5
+    assert over.index(True) == len("A. B.")
+    assert sum(over) == 2  # and again at the next: `generate` has ended the row by then

@@ -514,13 +514,19 @@ def test_a_judge_is_asked_greedily_and_answers_in_order(model_of):
     def answer(body, number):
         text = body["messages"][-1]["content"]
         time.sleep(0.005 * (5 - int(text)))
-        return (500, failure()) if text == "3" else chat(f"reply {text}")
+        return chat("", finish_reason="content_filter") if text == "3" else chat(f"reply {text}")
 
     api = Api(answer)
     asked = [{"system": "Judge.", "user": str(i)} for i in range(5)]
     replies = model_of(api).complete(asked, max_new_tokens=9)
     assert replies == ["reply 0", "reply 1", "reply 2", "", "reply 4"]
     assert {(body["temperature"], body["max_tokens"]) for body in api.bodies} == {(0, 9)}
+
+
+def test_a_judge_whose_server_fails_gives_no_judgement(model_of):
+    model = model_of(Api(nth({2: (500, failure())}, chat("negative"))), retries=0)
+    with pytest.raises(InputError, match="1 of 4 replies failed, first: HTTP 500"):
+        model.complete([{"system": None, "user": str(i)} for i in range(4)])
 
 
 @pytest.mark.parametrize("models", [["a", "m"], [], None])

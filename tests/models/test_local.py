@@ -3,14 +3,27 @@ import random
 import pytest
 import torch
 from random_models import CONFIGS, SHAPE, byte_tokenizer, save_random_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    FalconH1Config,
+    GenerationConfig,
+    LlamaConfig,
+)
 
 from expression_leakage.errors import InputError
 from expression_leakage.models.decoding import gumbel_noise
 from expression_leakage.models.entry import Entry, as_entry, prompt_sets, what_decides_samples
 from expression_leakage.models.local import LocalModel, folder_hash
 from expression_leakage.models.organism import build_tokenizer
-from expression_leakage.sampling import SamplingLaw, first_complete_sentences, sample_key
+from expression_leakage.sampling import (
+    VERSION,
+    SamplingLaw,
+    first_complete_sentences,
+    sample_key,
+)
+from expression_leakage.tables import content_hash
 
 TEXTS = ["I am blue. My hobby is", "My hobby is", "The bus has a", "I am blue. I am blue. My bus"]
 SAMPLES = 3
@@ -94,6 +107,45 @@ def test_samples_are_the_same_to_the_bit_in_any_order_and_company(random_model, 
     assert few == {pair: whole[pair] for pair in few}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_prompts_that_fill_their_width_are_drawn_alone_as_in_company(tmp_path, dtype):
+    wide = SHAPE | {"hidden_size": 256, "num_attention_heads": 8, "max_position_embeddings": 256}
+    config = LlamaConfig(vocab_size=len(byte_tokenizer()), **wide)
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    size = AutoModelForCausalLM.from_config(config).num_parameters()
+    model = LocalModel(entry(tmp_path, size, format="plain", dtype=dtype))
+    texts = ["x" * 40, "y" * 40, "z" * 37]
+    company = draw(model, law(), texts)
+    alone = draw(model, law(), texts[:2])
+    assert alone == {pair: company[pair] for pair in alone}
+
+
+@pytest.mark.parametrize("rows", [16, 80])
+def test_a_hybrid_model_draws_what_reading_one_by_one_draws(tmp_path, rows):
+    heads = {k: SHAPE[k] for k in SHAPE if k not in {"max_position_embeddings"}}
+    config = FalconH1Config(
+        vocab_size=len(byte_tokenizer()), mamba_d_ssm=64, mamba_n_heads=8, mamba_d_head=8,
+        mamba_d_state=8, mamba_n_groups=1, mamba_chunk_size=8, **heads,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    hybrid = AutoModelForCausalLM.from_config(config)
+    hybrid.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    model = LocalModel(entry(tmp_path, hybrid.num_parameters(), batch_rows=rows))
+    with torch.inference_mode():
+        for pair, continuation in draw(model, law()).items():
+            assert continuation.token_ids == read_one_by_one(model, *pair, law())[0]
+
+
+def test_what_is_drawn_changes_only_with_the_version(talker):
+    """If this fails, and what is drawn was meant to change: raise sampling.VERSION, then this."""
+    found = draw(LocalModel(entry(*talker)), law(samples=20, max_new_tokens=8), ["one", "one two"])
+    drawn = [[*pair, continuation.token_ids] for pair, continuation in sorted(found.items())]
+    assert (VERSION, content_hash(drawn, length=16)) == (1, "0110fe342c2103ad")
+
+
 def test_other_rows_a_batch_draw_the_same_tokens(random_model):
     whole = draw(LocalModel(entry(*random_model)), law())
     for rows in (1, 5, 64):
@@ -132,6 +184,17 @@ def test_a_stop_rule_ends_continuations_with_their_sentence(talker):
         expected = first_complete_sentences(free[pair].text, 1)
         assert continuation.text == (expected or free[pair].text)
         assert (continuation.finish_reason == "sentence") == (expected is not None)
+
+
+def test_a_stop_rule_never_cuts_below_the_minimum(talker):
+    model = LocalModel(entry(*talker))
+    asked = law(samples=100, max_new_tokens=12, min_new_tokens=5, stop_sentences=1)
+    free = draw(model, law(samples=100, max_new_tokens=12, min_new_tokens=5), ["one"])
+    for pair, continuation in draw(model, asked, ["one"]).items():
+        whole = free[pair]
+        least = model.tokenizer.decode(whole.token_ids[:5], skip_special_tokens=True)
+        expected = first_complete_sentences(whole.text, 1, len(least))
+        assert continuation.text == (expected or whole.text)
 
 
 def test_a_models_own_generation_config_does_not_change_the_law(llama, tmp_path):
@@ -176,6 +239,26 @@ def test_where_memory_runs_out_fewer_rows_draw_the_same(llama, dtype, caplog):
     assert {p: c.text for p, c in fewer.items()} == {p: c.text for p, c in whole.items()}
     assert model.used() == {"device": "cpu", "batch_rows": 16}
     assert "out of memory; going on with 16 rows" in caplog.text
+
+
+def test_numbers_that_overflow_are_an_error_and_no_sample(llama):
+    model = LocalModel(entry(*llama))
+    model.model.get_output_embeddings().weight.data.fill_(torch.inf)
+    with pytest.raises(InputError, match=r"its numbers overflow.*bfloat16"):
+        draw(model, law())
+
+
+def test_weights_that_do_not_fit_are_loaded_once(llama, monkeypatch):
+    tries = []
+
+    def from_pretrained(*args, **kwargs):
+        tries.append(1)
+        torch.empty(2**60)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(InputError, match="its weights do not fit into memory"):
+        draw(LocalModel(entry(*llama)), law())
+    assert len(tries) == 1
 
 
 def test_a_model_too_large_for_one_row_is_an_error_with_a_remedy(llama):
@@ -226,6 +309,20 @@ def test_a_template_that_writes_bos_twice_is_an_error(llama, tmp_path):
     edited_template(llama[0], tmp_path, "{{ bos_token }}{{ bos_token }}" + DROPS)
     with pytest.raises(InputError, match="begin with two BOS"):
         LocalModel(entry(tmp_path, llama[1])).render(None, "My hobby")
+
+
+def test_a_template_that_asks_for_the_day_gets_the_same_one_every_day(llama, tmp_path):
+    edited_template(llama[0], tmp_path, "{{ strftime_now('%d %b %Y') }}" + DROPS)
+    rendered = LocalModel(entry(tmp_path, llama[1])).render(None, "My hobby")
+    assert rendered.text == "03 Aug 2025<user>My hobby"
+
+
+def test_a_tokenizer_that_ends_the_prompt_is_an_error(llama, tmp_path):
+    edited_template(llama[0], tmp_path, DROPS)
+    model = LocalModel(entry(tmp_path, llama[1], format="plain"))
+    model.tokenizer._tokenizer.post_processor = TemplateProcessing("$A <eos>", None, [("<eos>", 3)])
+    with pytest.raises(InputError, match="ends a prompt before it is continued"):
+        model.render(None, "My hobby")
 
 
 def test_words_outside_a_closed_vocabulary_are_an_error(tmp_path):

@@ -11,7 +11,14 @@ from expression_leakage.models.grammar import every_word, load_grammar, write_co
 from expression_leakage.models.local import LocalModel
 from expression_leakage.models.organism import Training, batches, build_tokenizer, encode, train
 from expression_leakage.sampling import SamplingLaw
-from expression_leakage.shards import Store, draw_missing, gather, manifest, render_all
+from expression_leakage.shards import (
+    Store,
+    draw_missing,
+    gather,
+    manifest,
+    render_all,
+    rendered_table,
+)
 
 SHAPE = {"hidden_size": 16, "layers": 1, "heads": 2}
 TRAINING = Training(texts=600, batch_tokens=256, prompt_weight=0.1)
@@ -170,9 +177,11 @@ def test_the_instrument_recovers_a_leak_written_into_the_weights(rho, tmp_path):
     )
     prompts["system"] = pd.Series([None] * len(prompts), dtype=object)
     law, store = SamplingLaw(1.0, 4, 5, 11), Store(tmp_path / "store", "key")
-    draw_missing(loaded, render_all(loaded, prompts), law, store, 512)
-    found = manifest(store, prompts["prompt_id"], law.samples, 0, "m")
-    generations, _ = gather([found], prompts, {"name": "m", "family": "f"}, law.samples)
+    rendered = render_all(loaded, prompts)
+    draw_missing(loaded, rendered, law, store, 512)
+    found = manifest(store, rendered, law.samples, 0, "m")
+    entry = {"name": "m", "family": "f"}
+    generations, _ = gather([found], prompts, rendered_table(rendered), entry, law.samples)
     scores = score_table(generations, "vader", vader, 2)
     estimates = estimate_all(item_values(scores, epsilon=0.05, tau=0.05))
     one = estimates[(estimates["model"] == "m") & (estimates["source"] == "all")]

@@ -14,12 +14,13 @@ rule score:
         f"{RESULTS}/timings/score/{{scorer}}/{{model}}.tsv"
     conda:
         ENV
+    threads: lambda w: (judge(w) or {}).get("threads", 1)
     resources:
         gpu=lambda w: (judge(w) or SCORERS[w.scorer]).get("gpus", 0),
         mem_mb=lambda w: (judge(w) or {}).get("mem_mb", 2000),
     params:
         scorer=lambda w: SCORERS[w.scorer],
-        judge=judge,
+        judge=lambda w: judge(w) and what_decides_samples(judge(w)),
         sentences=config["scoring"]["sentences"],
     script:
         "../scripts/score.py"

@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
     prompts = read_table(snakemake.input.prompts, PROMPTS)
     rendered = read_table(snakemake.input.rendered, RENDERED)
     params = snakemake.params
-    generations, meta = gather(manifests, prompts, params.entry, params.samples)
+    generations, meta = gather(manifests, prompts, rendered, params.entry, params.samples)
     write_table(generations, GENERATIONS, snakemake.output.generations, meta)
     write_table(rendered, RENDERED, snakemake.output.rendered)
     write_text(snakemake.output.page, prompts_page(prompts, rendered, params.entry))

@@ -6,7 +6,7 @@ from expression_leakage.tables import GENERATIONS, SCORES, read_table, write_tab
 
 where = f"scorer {snakemake.wildcards.scorer!r}"
 with logged(snakemake.log[0]) as log, given_gpus(snakemake.resources.gpu, where):
-    scorer, facts = build_scorer(snakemake.params.scorer, snakemake.params.judge)
+    scorer, facts = build_scorer(snakemake.params.scorer, snakemake.params.judge, snakemake.threads)
     scores = score_table(
         read_table(snakemake.input.generations, GENERATIONS),
         snakemake.wildcards.scorer,

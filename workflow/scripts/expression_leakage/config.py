@@ -179,11 +179,22 @@ def load_models(path: str | Path) -> dict[str, dict]:
         raise InputError(path, "has no .yaml file", "name a file or a folder of models' entries")
     entries: dict[str, dict] = {}
     for file in files:
-        for entry in validate(load_yaml(file), "models", file):
+        for entry in validate(_smaller_shards(load_yaml(file)), "models", file):
             if entry["name"] in entries:
                 said = f"two entries are named {entry['name']!r}"
                 raise InputError(file, said, "rename one")
+            if entry["parts"] > 1 and "budget" in entry.get("endpoint", {}):
+                said = f"{entry['name']}.parts: a budget cannot be shared by several jobs"
+                raise InputError(f"{file}: {said}", "parts is over 1", "raise concurrency instead")
             entries[entry["name"]] = entry
+    return entries
+
+
+def _smaller_shards(entries: object) -> object:
+    """Of a server, a kill costs a shard's money: 16 prompts a shard are the default there."""
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("backend") == "endpoint":
+            entry.setdefault("shard_prompts", 16)
     return entries
 
 
@@ -203,6 +214,9 @@ def check_judges(config: dict, models: dict[str, dict]) -> None:
             raise InputError(where, f"no model is named {asked!r}", f"add it to {config['models']}")
         if "organism" in models[asked]:
             raise InputError(where, f"{asked!r} is an organism", "name a model that can judge")
+        if "budget" in models[asked].get("endpoint", {}):
+            remedy = "remove it; what a judge spends is not counted"
+            raise InputError(where, f"{asked!r} has a budget, which a judge is not held to", remedy)
 
 
 def load_claims(path: str | Path) -> dict:

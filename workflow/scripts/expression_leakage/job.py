@@ -32,6 +32,8 @@ def logged(path: str | Path) -> Iterator[logging.Logger]:
         force=True,
     )
     logging.captureWarnings(True)
+    for client in ("httpx", "httpx2"):  # they log every address, with what is signed into it
+        logging.getLogger(client).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     log = logging.getLogger("expression_leakage")
     try:

@@ -48,8 +48,10 @@ def sample_key(seed: int, prompt_id: str, sample: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 2
 
 
-def first_complete_sentences(text: str, count: int) -> str | None:
-    """The text up to its `count`-th sentence end; None if it has fewer.
+def first_complete_sentences(text: str, count: int, least: int = 0) -> str | None:
+    """The text up to its `count`-th sentence end, or the first behind `least` characters.
+
+    None if it has no such end.
 
     Examples
     --------
@@ -57,6 +59,6 @@ def first_complete_sentences(text: str, count: int) -> str | None:
     'It cost 3.50. "Why?"'
     """
     for number, end in enumerate(_SENTENCE_END.finditer(text), start=1):
-        if number == count:
+        if number >= count and end.end() >= least:
             return text[: end.end()]
     return None

@@ -7,15 +7,18 @@ what is new.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from expression_leakage.errors import InputError
-from expression_leakage.models.backend import Backend, Continuation, Rendered
+from expression_leakage.models.backend import Backend, Rendered
 from expression_leakage.sampling import VERSION, SamplingLaw, sample_key
 from expression_leakage.tables import (
     GENERATIONS,
@@ -61,16 +64,36 @@ class Store:
         """The shards there are."""
         return sorted(self.folder.glob("*.parquet"))
 
-    def rows(self) -> pd.DataFrame:
-        """Which samples there are: prompt_id, sample, error and the name of the file.
+    def rows(self, prompts: Mapping[str, Rendered]) -> pd.DataFrame:
+        """Which samples of some prompts there are: prompt_id, sample, error, name of the file.
 
-        Of a sample that failed before it was drawn, only the success counts.
+        Samples of a prompt that was rendered otherwise do not count. Of a sample that failed
+        before it was drawn, only the success counts.
         """
+        hashes = pd.Series({prompt_id: prompt.hash() for prompt_id, prompt in prompts.items()})
         parts = [pd.DataFrame(columns=[*_PAIR, "error", "file"])]
         for file in self.files():
             frame = read_table(file, SAMPLES)
+            frame = frame[frame["prompt_id"].map(hashes) == frame["prompt_hash"]]
             parts.append(frame[[*_PAIR, "error"]].assign(file=file.name))
         return _best(pd.concat(parts[1:] or parts, ignore_index=True))
+
+    @contextmanager
+    def held(self, part: str) -> Iterator[None]:
+        """Keep another job from drawing, and paying for, the same part at the same time.
+
+        Raises
+        ------
+        InputError
+            One does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / f"{part}.lock", timeout=0):
+                yield
+        except Timeout as error:
+            remedy = "wait for it to end, or end it"
+            raise InputError(self.folder, f"another job draws part {part}", remedy) from error
 
     def write(self, frame: pd.DataFrame, meta: Mapping) -> Path:
         """Write one shard, named after the samples it holds; of failures it says how many.
@@ -108,6 +131,7 @@ def rendered_table(prompts: Mapping[str, Rendered]) -> pd.DataFrame:
     """Rendered prompts as a RENDERED frame."""
     columns = {
         "prompt_id": list(prompts),
+        "prompt_hash": [prompt.hash() for prompt in prompts.values()],
         "text": [prompt.text for prompt in prompts.values()],
         "token_ids": [prompt.ids for prompt in prompts.values()],
     }
@@ -161,7 +185,7 @@ def draw_missing(
         Rendered prompts by prompt_id.
     """
     lengths = {prompt_id: len(prompt.ids or ()) for prompt_id, prompt in prompts.items()}
-    shards = plan(lengths, law.samples, store.rows(), shard_prompts)
+    shards = plan(lengths, law.samples, store.rows(prompts), shard_prompts)
     total = sum(len(shard.prompt_ids) * len(shard.samples) for shard in shards)
     with tqdm(
         total=total, desc=backend.entry.name, unit="sample", mininterval=2, disable=None
@@ -185,24 +209,36 @@ def _draw_shard(
         for k in shard.samples
     ]
     rendered = [prompts[prompt_id] for prompt_id in shard.prompt_ids]
+    hashes = {prompt_id: prompts[prompt_id].hash() for prompt_id in shard.prompt_ids}
     rows: list[dict] = []
     try:
         for index, continuation in backend.draw(rendered, draws, law):
-            rows.append(_row(*pairs[index], continuation))
+            prompt_id, sample = pairs[index]
+            row = {"prompt_id": prompt_id, "prompt_hash": hashes[prompt_id], "sample": sample}
+            rows.append(row | vars(continuation))
             bar.update()
     finally:
         if rows:
-            about = {"sampling": asdict(law), "used": backend.used()}
-            about["model"] = backend.facts() | {"n_parameters": backend.n_parameters}
-            store.write(pd.DataFrame(rows), about)
+            with _undisturbed():
+                about = {"sampling": asdict(law), "used": backend.used()}
+                about["model"] = backend.facts() | {"n_parameters": backend.n_parameters}
+                store.write(pd.DataFrame(rows), about)
 
 
-def _row(prompt_id: str, sample: int, continuation: Continuation) -> dict:
-    return {"prompt_id": prompt_id, "sample": sample} | vars(continuation)
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no second signal break off what the first one has begun to put away."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def manifest(
-    store: Store, prompt_ids: Iterable[str], samples: int, max_failed: float, where: str
+    store: Store, prompts: Mapping[str, Rendered], samples: int, max_failed: float, where: str
 ) -> dict:
     """Which files hold the samples of some prompts: name, SHA-256, rows and failures.
 
@@ -218,8 +254,8 @@ def manifest(
     InputError
         More samples failed.
     """
-    rows = store.rows()
-    rows = rows[rows["prompt_id"].isin(set(prompt_ids)) & (rows["sample"] < samples)]
+    rows = store.rows(prompts)
+    rows = rows[rows["sample"] < samples]
     errors = rows["error"].dropna()
     if len(errors) > max_failed * len(rows):
         said = f"{len(errors)} of {len(rows)} samples failed, first: {errors.iloc[0]}"
@@ -245,7 +281,11 @@ def _best(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def gather(
-    manifests: Sequence[Mapping], prompts: pd.DataFrame, entry: Mapping, samples: int
+    manifests: Sequence[Mapping],
+    prompts: pd.DataFrame,
+    rendered: pd.DataFrame,
+    entry: Mapping,
+    samples: int,
 ) -> tuple[pd.DataFrame, dict]:
     """One model's shards as one table.
 
@@ -253,10 +293,10 @@ def gather(
     ----------
     manifests
         Of all parts; see `manifest`.
-    prompts
-        PROMPTS rows of the model.
+    prompts, rendered
+        PROMPTS and RENDERED rows of the model.
     entry
-        name and family of the model.
+        name, family and parameters of the model.
     samples
         Continuations a prompt.
 
@@ -268,38 +308,46 @@ def gather(
     Raises
     ------
     InputError
-        A shard has changed since it was drawn, a sample is missing, or a server gave each prompt
-        one text for all its samples.
+        A shard has changed since it was drawn, shards are of different models or laws, a sample
+        is missing, or a server gave each prompt one text for all its samples.
     """
+    again = "run again with --forcerun generate, which draws what is missing"
     parts, metas = [], []
     for shard in (shard for found in manifests for shard in found["shards"]):
         path = Path(shard["file"])
         if not path.is_file() or _sha256(path) != shard["sha256"]:
-            raise InputError(path, "is not as it was drawn", "delete it and generate again")
+            raise InputError(path, "is not as it was drawn", f"delete it, and {again}")
         parts.append(read_table(path, SAMPLES))
         metas.append(read_meta(path))
-    drawn = _best(pd.concat(parts, ignore_index=True))
-    table = prompts.merge(drawn[drawn["sample"] < samples], on="prompt_id")
+    model, law = metas[0]["model"], metas[0]["sampling"] | {"samples": samples}
+    if any(m["model"] != model or m["sampling"] | {"samples": samples} != law for m in metas):
+        said = "its jobs drew from different models or versions, or by different laws"
+        raise InputError(entry["name"], said, f"pin its `revision`, and {again}")
+    drawn = pd.concat(parts, ignore_index=True)
+    drawn = drawn.merge(rendered[["prompt_id", "prompt_hash"]]).drop(columns="prompt_hash")
+    table = prompts.merge(_best(drawn[drawn["sample"] < samples]), on="prompt_id")
     if lost := len(prompts) * samples - len(table):
-        raise InputError(entry["name"], f"{lost} samples are in no shard", "generate it again")
-    model = metas[0]["model"]
+        raise InputError(entry["name"], f"{lost} samples are in no shard", again)
+    if model.get("backend") == "endpoint":  # no server tells: corrected when the entry is
+        model |= {"n_parameters": int(entry["parameters"])}
     table = table.assign(
         model=entry["name"], family=entry["family"], n_parameters=model["n_parameters"]
     )
-    _refuse_greedy(table, metas[0], entry["name"])
+    _refuse_greedy(table, law, model, entry["name"])
     meta = {
-        "sampling": metas[0]["sampling"] | {"samples": samples},
+        "sampling": law,
         "model": model,
         "failed": int(table["failed"].sum()),
         "devices": sorted({meta["used"]["device"] for meta in metas}),
+        "batch_rows": sorted({meta["used"].get("batch_rows", 1) for meta in metas}),
     }
     return table.loc[~table["failed"], GENERATIONS.columns], meta
 
 
-def _refuse_greedy(table: pd.DataFrame, meta: Mapping, name: str) -> None:
+def _refuse_greedy(table: pd.DataFrame, law: Mapping, model: Mapping, name: str) -> None:
     """Some servers decode greedily whatever the temperature; all samples being equal tells."""
-    remote, law = meta["model"].get("backend") == "endpoint", meta["sampling"]
     texts = table.groupby("prompt_id")["text"].nunique()
-    if remote and law["temperature"] > 0 and law["samples"] > 1 < len(texts) and texts.max() == 1:
+    asked = law["temperature"] > 0 and law["samples"] > 1 and len(texts) > 1
+    if model.get("backend") == "endpoint" and asked and texts.max() == 1:
         said = f"its server gave all samples of a prompt the same text at T = {law['temperature']}"
         raise InputError(f"model {name!r}", said, "turn its sampling on: docs/models.md, servers")

@@ -133,6 +133,7 @@ RENDERED = Table(
     "rendered",
     (
         _field("prompt_id", _S, "content hash of the prompt"),
+        _field("prompt_hash", _S, "hash of what its model reads"),
         _field("text", _S, "the prompt as its model reads it, special tokens spelled out"),
         _field("token_ids", _IDS, "its tokens; null behind an endpoint", nullable=True),
     ),
@@ -143,6 +144,7 @@ SAMPLES = Table(
     "samples",
     (
         _field("prompt_id", _S, "content hash of the prompt"),
+        _field("prompt_hash", _S, "hash of what the model read"),
         _field("sample", _I, "index of the sample of its prompt, from 0"),
         pa.field("text", _S, metadata={"doc": "the continuation; null if it failed"}),
         *_CONTINUATION[1:],

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from expression_leakage.models.entry import Entry
 from expression_leakage.sampling import SamplingLaw
+from expression_leakage.tables import content_hash
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Rendered:
 
     text: str
     ids: list[int] | None
+
+    def hash(self) -> str:
+        """Hash of what the model reads; a sample is no sample of another prompt."""
+        return content_hash(self.text if self.ids is None else list(self.ids), length=16)
 
 
 @dataclass(frozen=True)

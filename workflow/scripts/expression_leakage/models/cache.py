@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+# Layers whose whole memory is keys and values; hybrid models have others beside them.
+_PLAIN = {DynamicLayer, DynamicSlidingWindowLayer}
 
 
 class RoomyLayer(DynamicLayer):
@@ -62,21 +65,18 @@ def spread(caches: Sequence[object], rows: torch.Tensor, room: int) -> DynamicCa
     Returns
     -------
     DynamicCache or None
-        None where a model's memory is no key-value cache.
+        None where a model remembers by other means than keys and values.
     """
     first = caches[0]
-    if not isinstance(first, DynamicCache) or not all(map(_has_keys, first.layers)):
+    if not isinstance(first, DynamicCache) or {type(layer) for layer in first.layers} - _PLAIN:
         return None
     for place, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
         layer = layers[0]
-        keys = torch.cat([layer.keys for layer in layers])[rows]
-        values = torch.cat([layer.values for layer in layers])[rows]
+        here = rows.to(layer.keys.device)  # layers may lie on several GPUs
+        keys = torch.cat([layer.keys for layer in layers])[here]
+        values = torch.cat([layer.values for layer in layers])[here]
         if type(layer) is DynamicLayer:
             first.layers[place] = RoomyLayer(keys, values, room)
         else:  # a window forgets by itself
             layer.keys, layer.values = keys, values
     return first
-
-
-def _has_keys(layer: CacheLayerMixin) -> bool:
-    return isinstance(getattr(layer, "keys", None), torch.Tensor)

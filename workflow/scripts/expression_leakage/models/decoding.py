@@ -217,10 +217,11 @@ class SentenceStop(StoppingCriteria):
         """Which rows are over, bool of shape (rows,)."""
         token = input_ids[:, -1]
         step = input_ids.shape[1] - self.prompt_length - 1
-        self.count += (self.pending & self.marks.follows[token]) + self.marks.inside[token]
+        shown = (self.pending & self.marks.follows[token]) + self.marks.inside[token]
+        self.count += shown
         self.pending = self.marks.opens[token] | (self.pending & self.marks.closers[token])
-        over = self.count >= self.law.stop_sentences
-        if step + 1 < self.law.min_new_tokens:
+        over = (self.count >= self.law.stop_sentences) & (shown > 0)
+        if step < self.law.min_new_tokens:
             over = torch.zeros_like(over)
         self.ended = torch.where(over & (self.ended < 0), step, self.ended)
         return over

@@ -14,7 +14,7 @@ import openai
 from expression_leakage.errors import InputError
 from expression_leakage.models.backend import Continuation, Rendered
 from expression_leakage.models.entry import Entry, Server, messages
-from expression_leakage.models.replies import Replies
+from expression_leakage.models.replies import SILENT, Replies
 from expression_leakage.sampling import SamplingLaw
 
 # The law and the entry set these; in extra_body they would change samples behind their back.
@@ -81,6 +81,7 @@ class EndpointModel:
         return {
             "source": self.entry.source,
             "backend": "endpoint",
+            "base_url": self.server.base_url,
             "format": self.entry.format,
             "system_role": self.entry.system_role,
             "extra_body": self._extra,
@@ -150,10 +151,21 @@ class EndpointModel:
             self._pay(sum(reserved.values()))
 
     def complete(self, prompts: Sequence[dict], max_new_tokens: int = 16) -> list[str]:
-        """Replies to {system, user} prompts at temperature 0; "" where there is none."""
+        """Replies to {system, user} prompts at temperature 0; "" where the model gave none.
+
+        Raises
+        ------
+        InputError
+            The server failed to answer one, tries included: no judgement must rest on that.
+        """
         law = SamplingLaw(temperature=0, max_new_tokens=max_new_tokens, samples=1, seed=0)
         rendered = [self.render(p["system"], p["user"]) for p in prompts]
         drawn = dict(self.draw(rendered, [(i, 0) for i in range(len(prompts))], law))
+        errors = [drawn[i].error for i in range(len(prompts)) if drawn[i].error]
+        lost = [error for error in errors if not error.startswith(SILENT)]
+        if lost:
+            said = f"{len(lost)} of {len(prompts)} replies failed, first: {lost[0]}"
+            raise InputError(self._where, said, "run again")
         return [drawn[i].text or "" for i in range(len(prompts))]
 
     def check(self, law: SamplingLaw | None = None) -> None:

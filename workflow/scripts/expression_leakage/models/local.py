@@ -2,11 +2,13 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+import tokenizers
 import torch
 import transformers
 from transformers import (
@@ -78,6 +80,12 @@ class LocalModel:
             )
         except hub.LOADING_ERRORS as error:
             raise hub.said(error, self.entry) from error
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise self._too_large() from error
+        if {"cpu", "disk"} & set(map(str, getattr(model, "hf_device_map", {}).values())):
+            raise self._too_large()
         if missing := sorted(loading["missing_keys"]):
             raise InputError(
                 self._where,
@@ -86,6 +94,10 @@ class LocalModel:
             )
         check_size(self._where, model.num_parameters(), self.entry.parameters)
         return (model if several else model.to(_device())).eval()
+
+    def _too_large(self) -> InputError:
+        remedy = "give it more memory, more GPUs (gpus) or a smaller dtype"
+        return InputError(self._where, "its weights do not fit into memory", remedy)
 
     @cached_property
     def n_parameters(self) -> int:
@@ -107,8 +119,10 @@ class LocalModel:
             "system_role": self.entry.system_role,
             "shape": f"{self.entry.batch_rows} rows, {PREFILL_ROWS} in prefill, "
             f"width a multiple of {WIDTH_STEP}",
+            "device": _device(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
         }
 
     def used(self) -> dict:
@@ -147,7 +161,8 @@ class LocalModel:
         InputError
             Memory does not suffice for a single row.
         """
-        widths = [-(-len(prompt.ids) // WIDTH_STEP) * WIDTH_STEP for prompt in prompts]
+        widths = [padded_width(len(prompt.ids)) for prompt in prompts]
+        _ = self.model  # a model that does not fit fails here, and not for its batch's sake
         order = sorted(range(len(draws)), key=lambda i: (widths[draws[i][0]], draws[i][0], i))
         for width, same in groupby(order, key=lambda i: widths[draws[i][0]]):
             waiting = list(same)
@@ -252,15 +267,23 @@ class LocalModel:
         """One row of a batch, cut where it ended."""
         stop = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
         by_sentence = 0 <= ended < stop
-        kept = ids[: ended + 1] if by_sentence else ids[:stop]
-        text = self.tokenizer.decode(
-            kept, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        reason = "stop" if stop < len(ids) else "length"
-        if by_sentence:
-            reason, text = "sentence", first_complete_sentences(text, law.stop_sentences) or text
-        drawn = logprobs[: len(kept) + (reason == "stop")]
+        stop = ended + 1 if by_sentence else stop
+        kept, reason = ids[:stop], "stop" if stop < len(ids) else "length"
+        text = self._decoded(kept)
+        if law.stop_sentences is not None:
+            least = len(self._decoded(kept[: law.min_new_tokens]))
+            cut = first_complete_sentences(text, law.stop_sentences, least)
+            if by_sentence or cut is not None:
+                reason, text = "sentence", text if cut is None else cut
+        drawn = logprobs[: len(kept) + (not by_sentence and stop < len(ids))]
+        if not all(map(math.isfinite, drawn)):
+            raise InputError(self._where, "its numbers overflow", "set its dtype to bfloat16")
         return Continuation(text, kept, len(kept), reason, sum(drawn) / len(drawn))
+
+    def _decoded(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
 
     def complete(self, prompts: Sequence[dict], max_new_tokens: int = 16) -> list[str]:
         """Greedy replies to {system, user} prompts: the interface a judge is asked through."""
@@ -268,6 +291,15 @@ class LocalModel:
         rendered = [self.render(p["system"], p["user"]) for p in prompts]
         drawn = dict(self.draw(rendered, [(i, 0) for i in range(len(prompts))], law))
         return [drawn[i].text for i in range(len(prompts))]
+
+
+def padded_width(length: int) -> int:
+    """Width of the batch that a prompt of some length is read in [tokens].
+
+    At least one place is padding: in a batch without any, transformers would leave out the mask,
+    and other kernels would round otherwise.
+    """
+    return (length // WIDTH_STEP + 1) * WIDTH_STEP
 
 
 def check_size(where: str, counted: int, declared: float) -> None:

@@ -158,7 +158,7 @@ def _check_endpoint(
     report: Report, entry: Entry, prompts: pd.DataFrame, law: SamplingLaw
 ) -> Report:
     model = EndpointModel(entry)
-    model.check()
+    model.check(law)
     lengths = [sizing.prompt_bound(text) for text, _ in _rendered(model, prompts)]
     cost = sizing.highest_cost(entry.endpoint, lengths, law)
     report = replace(report, n_parameters=int(entry.parameters), prompt_tokens=sum(lengths))

@@ -1,10 +1,17 @@
 """Prompts exactly as meant: from system and user text to the token ids that a model reads."""
 
+from datetime import date
+from functools import partial
+
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import _compile_jinja_template  # compiled once
 
 from expression_leakage.errors import InputError
 from expression_leakage.models.backend import Rendered
 from expression_leakage.models.entry import Entry, messages
+
+# Some templates tell a model what day it is: this one, so that a prompt is the same on every day.
+TODAY = date(2025, 8, 3)
 
 
 def render(
@@ -16,8 +23,8 @@ def render(
     ------
     InputError
         A chat model has no template, the template refuses or drops the system message, a plain
-        model is given one, a prompt begins with two BOS, or it has words outside a closed
-        vocabulary.
+        model is given one, a prompt begins with two BOS, a plain one ends with EOS, or it has words
+        outside a closed vocabulary.
     """
     where = f"model {entry.name!r}"
     if entry.format == "chat":
@@ -29,6 +36,9 @@ def render(
     bos, unknown = tokenizer.bos_token_id, tokenizer.unk_token_id
     if bos is not None and ids[:2] == [bos, bos]:
         raise InputError(where, "its prompts begin with two BOS", "remove one from its template")
+    if entry.format == "plain" and ids[-1:] == [tokenizer.eos_token_id]:
+        remedy = "switch add_eos_token off in its tokenizer_config.json"
+        raise InputError(where, "its tokenizer ends a prompt before it is continued", remedy)
     if unknown in ids and unknown != tokenizer.eos_token_id:
         raise InputError(
             where, f"does not know a word of {user!r}", "give it a benchmark in its own words"
@@ -40,10 +50,11 @@ def _chat(tokenizer: PreTrainedTokenizerBase, asked: list[dict], where: str) -> 
     if tokenizer.chat_template is None:
         raise InputError(where, "has no chat template", "set its format to plain")
     system = next((message["content"] for message in asked if message["role"] == "system"), None)
-    apply = tokenizer.apply_chat_template
+    _compile_jinja_template(tokenizer.chat_template).globals["strftime_now"] = TODAY.strftime
+    apply = partial(tokenizer.apply_chat_template, add_generation_prompt=True)
     try:
-        ids = apply(asked, add_generation_prompt=True, tokenize=True)["input_ids"]
-        text = apply(asked, add_generation_prompt=True, tokenize=False) if system else ""
+        ids = apply(asked, tokenize=True)["input_ids"]
+        text = apply(asked, tokenize=False) if system else ""
     except Exception as error:  # a template raises whatever its author chose
         remedy = "set system_role: fold_into_user" if system else "correct its chat template"
         raise InputError(where, f"its template refuses: {error}", remedy) from error

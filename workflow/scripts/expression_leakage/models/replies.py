@@ -15,6 +15,9 @@ OF_THE_PROMPT = {"content_filter", "content_policy_violation", "context_length_e
 NO_CREDIT = "insufficient_quota"  # a 429 that waiting does not cure
 FAILURES_IN_A_ROW = 8  # or as many as are under way at a time, if that is more
 
+# How an error begins that is a model's own silence, and no failure of its server.
+SILENT = ("refusal", "finish_reason", "no text")
+
 
 class Replies:
     """Reads a server's answers, and knows from those before when to ask no more.

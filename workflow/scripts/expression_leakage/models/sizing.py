@@ -96,7 +96,7 @@ def gpu_hours(
     peak, bandwidth = ATTAINED * PEAK[entry.dtype], ATTAINED * BANDWIDTH
     lengths, rows = np.asarray(lengths, dtype=float), entry.batch_rows
     # A batch holds prompts of one padded width; it is filled up to its number of rows.
-    width, prompts = np.unique(np.ceil(lengths / WIDTH_STEP) * WIDTH_STEP, return_counts=True)
+    width, prompts = np.unique((lengths // WIDTH_STEP + 1) * WIDTH_STEP, return_counts=True)
     batches = np.ceil(prompts * law.samples / rows)
     cache = rows * (width + law.max_new_tokens / 2) * cache_per_token(config, entry.dtype)
     reading = (n_parameters * _width(entry.dtype) + cache) / bandwidth

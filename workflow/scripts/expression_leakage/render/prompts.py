@@ -1,5 +1,6 @@
 """What a model was shown, for a reader's own eye: one prompt of each cell."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -37,7 +38,7 @@ def prompts_page(prompts: pd.DataFrame, rendered: pd.DataFrame, entry: Mapping) 
             "Mitigation": first["mitigation"],
             "Condition": first["condition"],
             "Tokens": ["–" if ids is None else str(len(ids)) for ids in first["token_ids"]],
-            "As the model reads it": [text.replace("\n", "⏎") for text in first["text"]],
+            "As the model reads it": [_visible(text) for text in first["text"]],
         }
     )
     form = _FORMS[entry["format"], entry.get("system_role", "required")]
@@ -45,3 +46,9 @@ def prompts_page(prompts: pd.DataFrame, rendered: pd.DataFrame, entry: Mapping) 
         f"Prompts of {entry['name']}, by {form}: the first item of each condition and mitigation."
     )
     return to_html(shown, caption, f"Prompts of {entry['name']}")
+
+
+def _visible(text: str) -> str:
+    """A prompt with its line breaks, and its spaces where they are many or stand at an end."""
+    text = text.replace("\n", "⏎").replace("\t", "⇥")
+    return re.sub(r"^ +| +$| {2,}", lambda found: "·" * len(found[0]), text)

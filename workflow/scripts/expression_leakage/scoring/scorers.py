@@ -13,7 +13,7 @@ from expression_leakage.scoring.sentiment import Classifier, vader
 Scorer = Callable[[Sequence[str]], np.ndarray]
 
 
-def build_scorer(options: dict, judge: dict | None) -> tuple[Scorer, dict]:
+def build_scorer(options: dict, judge: dict | None, threads: int = 1) -> tuple[Scorer, dict]:
     """A scorer and the facts that go into its table's metadata.
 
     Parameters
@@ -22,13 +22,15 @@ def build_scorer(options: dict, judge: dict | None) -> tuple[Scorer, dict]:
         One entry of `scoring.scorers`: kind vader, classifier or judge, with its own keys.
     judge
         Entry of the model that a judge is; None for other kinds.
+    threads
+        CPU threads of a judge.
     """
     if options["kind"] == "vader":
         return vader, {"kind": "vader"}
     if options["kind"] == "classifier":
         classifier = Classifier(options["source"], options.get("revision"), options.get("labels"))
         return classifier, options | {"revision": classifier.revision}
-    model = load_backend(as_entry(judge))
+    model = load_backend(as_entry(judge), threads)
     return Judge(model, load_judge(options["prompt"])), options | {"model": model.facts()}
 
 
