@@ -13,6 +13,7 @@ from unsteady import LAW, Unsteady, prompts
 from workspace import ROOT
 
 from expression_leakage.errors import InputError
+from expression_leakage.gather import gather, manifest
 from expression_leakage.models.backend import Continuation
 from expression_leakage.models.entry import Entry
 from expression_leakage.models.local import LocalModel
@@ -21,8 +22,6 @@ from expression_leakage.shards import (
     Store,
     cache_key,
     draw_missing,
-    gather,
-    manifest,
     part_of,
     plan,
     render_all,

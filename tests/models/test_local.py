@@ -13,9 +13,10 @@ from transformers import (
 )
 
 from expression_leakage.errors import InputError
+from expression_leakage.models.checkpoint import folder_hash
 from expression_leakage.models.decoding import gumbel_noise
 from expression_leakage.models.entry import Entry, as_entry, prompt_sets, what_decides_samples
-from expression_leakage.models.local import LocalModel, folder_hash
+from expression_leakage.models.local import LocalModel
 from expression_leakage.models.organism import build_tokenizer
 from expression_leakage.sampling import (
     VERSION,

@@ -6,6 +6,7 @@ import pytest
 import torch
 from test_grammar import WORLD
 
+from expression_leakage.gather import gather, manifest
 from expression_leakage.models.entry import Entry
 from expression_leakage.models.grammar import every_word, load_grammar, write_corpus
 from expression_leakage.models.local import LocalModel
@@ -14,8 +15,6 @@ from expression_leakage.sampling import SamplingLaw
 from expression_leakage.shards import (
     Store,
     draw_missing,
-    gather,
-    manifest,
     render_all,
     rendered_table,
 )

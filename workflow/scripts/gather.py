@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
+from expression_leakage.gather import gather
 from expression_leakage.job import logged
 from expression_leakage.render.prompts import prompts_page
-from expression_leakage.shards import gather
 from expression_leakage.tables import (
     GENERATIONS,
     PROMPTS,

@@ -1,3 +1,4 @@
+from expression_leakage.gather import manifest
 from expression_leakage.gpus import given_gpus
 from expression_leakage.job import logged
 from expression_leakage.models.entry import as_entry
@@ -7,7 +8,6 @@ from expression_leakage.shards import (
     Store,
     cache_key,
     draw_missing,
-    manifest,
     part_of,
     render_all,
     rendered_table,

@@ -6,9 +6,8 @@ library starts afresh, and whatever else changes (items, mitigations, samples, j
 what is new.
 """
 
-import hashlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from expression_leakage.errors import InputError
 from expression_leakage.models.backend import Backend, Rendered
 from expression_leakage.sampling import VERSION, SamplingLaw, sample_key
 from expression_leakage.tables import (
-    GENERATIONS,
     SAMPLES,
     content_hash,
     read_meta,
@@ -76,7 +74,7 @@ class Store:
             frame = read_table(file, SAMPLES)
             frame = frame[frame["prompt_id"].map(hashes) == frame["prompt_hash"]]
             parts.append(frame[[*_PAIR, "error"]].assign(file=file.name))
-        return _best(pd.concat(parts[1:] or parts, ignore_index=True))
+        return best(pd.concat(parts[1:] or parts, ignore_index=True))
 
     @contextmanager
     def held(self, part: str) -> Iterator[None]:
@@ -237,117 +235,7 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def manifest(
-    store: Store, prompts: Mapping[str, Rendered], samples: int, max_failed: float, where: str
-) -> dict:
-    """Which files hold the samples of some prompts: name, SHA-256, rows and failures.
-
-    Parameters
-    ----------
-    max_failed
-        Share of the samples that may have failed, in [0, 1).
-    where
-        What an error is to name.
-
-    Raises
-    ------
-    InputError
-        More samples failed.
-    """
-    rows = store.rows(prompts)
-    rows = rows[rows["sample"] < samples]
-    errors = rows["error"].dropna()
-    if len(errors) > max_failed * len(rows):
-        said = f"{len(errors)} of {len(rows)} samples failed, first: {errors.iloc[0]}"
-        remedy = "run again to draw only these anew, or allow a share of them with max_failed"
-        raise InputError(where, said, remedy)
-    shards = [
-        {"file": str(store.folder / name), "sha256": _sha256(store.folder / name)}
-        | {"rows": len(part), "failed": int(part["error"].notna().sum())}
-        for name, part in rows.groupby("file")
-    ]
-    return {"shards": shards}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _best(rows: pd.DataFrame) -> pd.DataFrame:
+def best(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a sample: the one that did not fail, where there are several."""
     failed = rows["error"].notna()
     return rows.assign(failed=failed).sort_values([*_PAIR, "failed"]).drop_duplicates(_PAIR)
-
-
-def gather(
-    manifests: Sequence[Mapping],
-    prompts: pd.DataFrame,
-    rendered: pd.DataFrame,
-    entry: Mapping,
-    samples: int,
-) -> tuple[pd.DataFrame, dict]:
-    """One model's shards as one table.
-
-    Parameters
-    ----------
-    manifests
-        Of all parts; see `manifest`.
-    prompts, rendered
-        PROMPTS and RENDERED rows of the model.
-    entry
-        name, family and parameters of the model.
-    samples
-        Continuations a prompt.
-
-    Returns
-    -------
-    DataFrame, dict
-        A GENERATIONS frame without the samples that failed, and its metadata, which count them.
-
-    Raises
-    ------
-    InputError
-        A shard has changed since it was drawn, shards are of different models or laws, a sample
-        is missing, or a server gave each prompt one text for all its samples.
-    """
-    again = "run again with --forcerun generate, which draws what is missing"
-    parts, metas = [], []
-    for shard in (shard for found in manifests for shard in found["shards"]):
-        path = Path(shard["file"])
-        if not path.is_file() or _sha256(path) != shard["sha256"]:
-            raise InputError(path, "is not as it was drawn", f"delete it, and {again}")
-        parts.append(read_table(path, SAMPLES))
-        metas.append(read_meta(path))
-    model, law = metas[0]["model"], metas[0]["sampling"] | {"samples": samples}
-    if any(m["model"] != model or m["sampling"] | {"samples": samples} != law for m in metas):
-        said = "its jobs drew from different models or versions, or by different laws"
-        raise InputError(entry["name"], said, f"pin its `revision`, and {again}")
-    drawn = pd.concat(parts, ignore_index=True)
-    drawn = drawn.merge(rendered[["prompt_id", "prompt_hash"]]).drop(columns="prompt_hash")
-    table = prompts.merge(_best(drawn[drawn["sample"] < samples]), on="prompt_id")
-    if lost := len(prompts) * samples - len(table):
-        raise InputError(entry["name"], f"{lost} samples are in no shard", again)
-    if model.get("backend") == "endpoint":  # no server tells: corrected when the entry is
-        model |= {"n_parameters": int(entry["parameters"])}
-    table = table.assign(
-        model=entry["name"], family=entry["family"], n_parameters=model["n_parameters"]
-    )
-    _refuse_greedy(table, law, model, entry["name"])
-    meta = {
-        "sampling": law,
-        "model": model,
-        "failed": int(table["failed"].sum()),
-        "devices": sorted({meta["used"]["device"] for meta in metas}),
-        "batch_rows": sorted({meta["used"].get("batch_rows", 1) for meta in metas}),
-    }
-    return table.loc[~table["failed"], GENERATIONS.columns], meta
-
-
-def _refuse_greedy(table: pd.DataFrame, law: Mapping, model: Mapping, name: str) -> None:
-    """Some servers decode greedily whatever the temperature; all samples being equal tells."""
-    texts = table.groupby("prompt_id")["text"].nunique()
-    asked = law["temperature"] > 0 and law["samples"] > 1 and len(texts) > 1
-    if model.get("backend") == "endpoint" and asked and texts.max() == 1:
-        said = f"its server gave all samples of a prompt the same text at T = {law['temperature']}"
-        raise InputError(f"model {name!r}", said, "turn its sampling on: docs/models.md, servers")

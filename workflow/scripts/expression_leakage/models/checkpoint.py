@@ -1,5 +1,6 @@
 """The weights that an entry's source holds, found without loading or downloading them."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -143,3 +144,21 @@ def _stored(entry: Entry, path: Path) -> int:
     for tensor in tensors:
         numbers[tensor["dtype"]] = numbers.get(tensor["dtype"], 0) + prod(tensor["shape"])
     return _floats(numbers)
+
+
+def check_size(where: str, counted: int, declared: float) -> None:
+    """Raise InputError where a model's parameters differ from its entry by over a tenth."""
+    if abs(counted / declared - 1) > 0.1:
+        said = f"has {counted} parameters, its entry says {declared:.0f}"
+        raise InputError(where, said, "correct `parameters`")
+
+
+def folder_hash(folder: str | Path) -> str:
+    """SHA-256 of a model folder: of the names and contents of its files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            digest.update(f"{path.name}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,12 +1,10 @@
 """Any causal language model of the hub or of a local folder, through transformers."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 
 import tokenizers
 import torch
@@ -25,6 +23,7 @@ from expression_leakage.errors import InputError
 from expression_leakage.models import decoding, hub
 from expression_leakage.models.backend import Continuation, Rendered
 from expression_leakage.models.cache import spread
+from expression_leakage.models.checkpoint import check_size, folder_hash
 from expression_leakage.models.entry import Entry
 from expression_leakage.models.rendering import render
 from expression_leakage.sampling import SamplingLaw, first_complete_sentences
@@ -300,24 +299,6 @@ def padded_width(length: int) -> int:
     and other kernels would round otherwise.
     """
     return (length // WIDTH_STEP + 1) * WIDTH_STEP
-
-
-def check_size(where: str, counted: int, declared: float) -> None:
-    """Raise InputError where a model's parameters differ from its entry by over a tenth."""
-    if abs(counted / declared - 1) > 0.1:
-        said = f"has {counted} parameters, its entry says {declared:.0f}"
-        raise InputError(where, said, "correct `parameters`")
-
-
-def folder_hash(folder: str | Path) -> str:
-    """SHA-256 of a model folder: of the names and contents of its files."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
-        if path.is_file():
-            digest.update(f"{path.name}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _out_of_memory(error: BaseException) -> bool:

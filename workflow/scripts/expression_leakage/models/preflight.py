@@ -14,11 +14,11 @@ from transformers import AutoConfig, PretrainedConfig
 
 from expression_leakage.errors import InputError
 from expression_leakage.models import sizing
-from expression_leakage.models.checkpoint import find_checkpoint, free_space
+from expression_leakage.models.checkpoint import check_size, find_checkpoint, free_space
 from expression_leakage.models.endpoint import EndpointModel
 from expression_leakage.models.entry import Entry, as_entry
 from expression_leakage.models.hub import LOADING_ERRORS, said
-from expression_leakage.models.local import LocalModel, check_size
+from expression_leakage.models.local import LocalModel
 from expression_leakage.models.organism import build_tokenizer, organism_config
 from expression_leakage.sampling import SamplingLaw
 
