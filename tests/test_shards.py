@@ -139,6 +139,12 @@ def test_a_table_says_how_it_was_drawn(model, tmp_path):
     assert rendered["text"].str.startswith("<bos><user>Number").all()
 
 
+def test_a_part_without_prompts_is_no_error(model, tmp_path):
+    table, _ = drawn_table(model, prompts(2), tmp_path, parts=9)
+    assert len(table) == 2 * 3
+    check(rendered_table({}), RENDERED, "rendered")
+
+
 def test_a_shard_that_was_changed_is_not_taken(model, tmp_path):
     drawn_table(model, prompts(4), tmp_path)
     store = Store(tmp_path, cache_key(model.facts(), LAW))

@@ -133,7 +133,7 @@ def rendered_table(prompts: Mapping[str, Rendered]) -> pd.DataFrame:
         "text": [prompt.text for prompt in prompts.values()],
         "token_ids": [prompt.ids for prompt in prompts.values()],
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, dtype=object)
 
 
 def plan(
