@@ -1,5 +1,6 @@
 """The whole workflow on the tiny configuration, from an empty folder to the paper."""
 
+import base64
 import csv
 import json
 import os
@@ -165,6 +166,15 @@ def test_annotators_see_no_condition_and_no_injection(results):
         *items["injection"][items["n_words"] > 0],
     ):
         assert hidden not in shown
+
+
+def test_a_file_that_a_killed_job_left_unfinished_is_made_again(study):
+    # Snakemake notes a job's start, and forgets the note when it has ended.
+    note = base64.b64encode(b"results/tiny/claims.json").decode()
+    (study / ".snakemake" / "incomplete" / note).touch()
+    run = snakemake(study, *TINY, "--quiet", "all")
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert not (study / ".snakemake" / "incomplete" / note).exists()
 
 
 def test_a_second_run_has_nothing_to_do(study):
