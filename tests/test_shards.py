@@ -271,7 +271,8 @@ def test_a_server_that_decodes_greedily_whatever_it_is_asked_is_refused(tmp_path
 
 
 JOB = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 from expression_leakage.job import logged
 from expression_leakage.shards import Store, draw_missing
 from expression_leakage.shards import render_all

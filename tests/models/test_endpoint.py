@@ -404,7 +404,8 @@ def test_drawing_that_is_broken_off_waits_for_nothing_and_counts_what_was_under_
 
 
 HANGS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 from expression_leakage.models.endpoint import EndpointModel
 from expression_leakage.models.entry import Entry, Server
 from expression_leakage.sampling import SamplingLaw
