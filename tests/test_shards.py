@@ -178,7 +178,9 @@ def test_samples_of_a_prompt_that_is_rendered_otherwise_by_now_are_drawn_anew(
     assert len(drawn) == 2 * 4 * 3
     assert (before["mean_logprob"] != after["mean_logprob"]).all()
     monkeypatch.undo()
+    drawn = count_draws(model, monkeypatch)
     again, _ = drawn_table(model, prompts(4), tmp_path)
+    assert drawn == []  # the first ones are still there
     pd.testing.assert_frame_equal(again, before)
 
 

@@ -96,11 +96,12 @@ class Store:
     def write(self, frame: pd.DataFrame, meta: Mapping) -> Path:
         """Write one shard, named after the samples it holds; of failures it says how many.
 
-        A shard with failures is never overwritten by a later try: what it cost counts, too.
+        It never takes the place of samples of other renderings, nor of a try that failed: what
+        that cost counts, too.
         """
-        pairs = frame.sort_values(_PAIR)[_PAIR].to_numpy().tolist()
+        held = frame.sort_values(_PAIR)[[*_PAIR, "prompt_hash"]].to_numpy().tolist()
         failed = int(frame["error"].notna().sum())
-        name = content_hash(pairs, len(self.files()) if failed else 0, length=16)
+        name = content_hash(held, len(self.files()) if failed else 0, length=16)
         path = self.folder / f"{name}.parquet"
         write_table(frame, SAMPLES, path, {**meta, "rows": len(frame), "failed": failed})
         return path

@@ -244,8 +244,7 @@ class LocalModel:
     ) -> DynamicCache | None:
         """Read every prompt once, up to its last token, and hand its memory to each of its rows.
 
-        `generate` would read it once a row. None where it must, because a model's memory is no
-        key-value cache.
+        `generate` would read it once a row. None where it must: see `cache.spread`.
         """
         size = min(PREFILL_ROWS, self._rows)
         caches = []
