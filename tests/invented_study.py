@@ -120,7 +120,7 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     values = pd.concat([item_values(scores, 0.05, 0.05), text_values(_measures(scores, rng))])
     labels = _labels(scores, rng) if labelled else scores.head(0).assign(task_id="")
     claims = assess(
-        values, load_claims(CLAIMS), primary="vader", scores=scores, epsilon=0.05,
+        values, load_claims(CLAIMS), primary="vader", scores=scores, epsilon=0.05, tau=0.05,
         roles=ROLES, labels=labels, population=f"{len(models)} models", draws=200, seed=1,
     )  # fmt: skip
     items = _items(scores, rng)

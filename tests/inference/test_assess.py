@@ -51,8 +51,8 @@ def human_labels(scores):
 
 def run(scores, labels=None, primary="vader"):
     found = assess(
-        item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores, epsilon=0.05,
-        roles=ROLES, labels=labels, population=population(scores), draws=300, seed=0,
+        item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores,
+        epsilon=0.05, tau=0.3, roles=ROLES, labels=labels, population=population(scores), draws=300, seed=0,
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
@@ -104,7 +104,7 @@ def test_missing_scorers_and_models_give_one_clear_error():
     relevant = scores[(scores["model"] != "m") | (scores["relevance"] == "relevant")]
     with pytest.raises(InputError, match="model m: has no rows"):
         run(relevant)
-    with pytest.raises(InputError, match="no ELR on irrelevant items"):
+    with pytest.raises(InputError, match="no elr on irrelevant items"):
         run(scores[scores["relevance"] == "relevant"])
 
 

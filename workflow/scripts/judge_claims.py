@@ -18,7 +18,7 @@ with logged(snakemake.log[0]) as log:
         load_claims(snakemake.input.claims),
         primary=snakemake.params.primary,
         scores=scores,
-        epsilon=snakemake.params.metrics["epsilon"],
+        **snakemake.params.metrics,
         roles={name: mitigation.role for name, mitigation in mitigations.items()},
         labels=aggregate(read_table(snakemake.input.label_table, LABELS)),
         population=population(scores),

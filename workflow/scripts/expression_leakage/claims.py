@@ -15,6 +15,7 @@ from expression_leakage.inference.mitigation import Mitigation, compare_prompts
 from expression_leakage.inference.polarity import Polarity, paired_differences
 from expression_leakage.inference.rectify import rectified_polarity
 from expression_leakage.inference.scaling import Scaling, scaling
+from expression_leakage.metrics import METRICS, leak_values
 
 _DECLARED = ("number", "title", "wording", "estimand", "estimator", "thresholds", "criteria")
 
@@ -105,10 +106,12 @@ def gather(
     *,
     scores: pd.DataFrame,
     epsilon: float,
+    tau: float,
     roles: dict[str, str],
     labels: pd.DataFrame | None,
     draws: int,
     seed: int,
+    metric: str = "elr",
 ) -> Evidence:
     """Estimate everything the claims are judged by, from the values of one scorer.
 
@@ -116,30 +119,30 @@ def gather(
     ----------
     values
         Rows of `metrics.item_values` of the primary scorer.
-    declared, scores, epsilon, roles, labels, draws, seed
+    declared, scores, epsilon, tau, roles, labels, draws, seed
         As in `assess`; `scores` of the primary scorer only.
+    metric
+        Leak metric that claims 2 to 4 are about, one of `metrics.METRICS`.
 
     Raises
     ------
     InputError
         A model has no rows, or a cell that a claim needs has no items.
     """
-    leaks = values[(values["estimand"] == "elr") & (values["relevance"] == "irrelevant")]
-    if leaks.empty:
-        raise InputError("item values", "no ELR on irrelevant items", "score such items first")
+    about, leaks = METRICS[metric], leak_values(values, metric)
     models = model_table(values)
     cells = ItemCells.from_values(leaks)
     share = declared["claims"]["mitigation"]["thresholds"]["reduction_share"]
     has_labels = labels is not None and len(labels) > 0
     rectified = None
     if has_labels and set(models.index) <= set(labels["model"]):
-        rectified = rectified_polarity(cells, models, labels, scores, epsilon)
+        rectified = rectified_polarity(cells, models, labels, scores, epsilon, tau, metric)
     return Evidence(
         agreement=concordance(labels, scores, draws, seed) if has_labels else None,
-        scaling=scaling(cells, models, draws, seed),
+        scaling=scaling(cells, models, draws, seed, about.is_rate),
         polarity=paired_differences(cells, list(models.index)),
         rectified=rectified,
-        mitigation=compare_prompts(leaks, roles, share, draws, seed),
+        mitigation=compare_prompts(leaks, roles, share, draws, seed, about.neutral),
     )
 
 
@@ -150,6 +153,7 @@ def assess(
     primary: str,
     scores: pd.DataFrame,
     epsilon: float,
+    tau: float,
     roles: dict[str, str],
     labels: pd.DataFrame | None,
     population: str,
@@ -168,8 +172,8 @@ def assess(
         Scorer that the verdicts rest on.
     scores
         SCORES rows, at least those of the primary scorer's labelled continuations.
-    epsilon
-        Tie width that made `values`.
+    epsilon, tau
+        Thresholds that made `values`.
     roles
         Role of each mitigation: baseline | mitigation | placebo.
     labels
@@ -195,8 +199,8 @@ def assess(
         raise InputError(f"scorer {primary}", "has no values", "score the generations with it")
     scored = scores[scores["scorer"] == primary]
     found = partial(
-        gather, declared=declared, scores=scored, epsilon=epsilon, roles=roles, labels=labels,
-        draws=draws, seed=seed,
+        gather, declared=declared, scores=scored, epsilon=epsilon, tau=tau, roles=roles,
+        labels=labels, draws=draws, seed=seed,
     )  # fmt: skip
     checks = check_models(values, primary, declared["guards"]["degenerate_share"])
     flagged = sorted(checks.loc[checks["passed"].eq(False), "model"].unique())

@@ -13,10 +13,36 @@ import pandas as pd
 from expression_leakage.errors import InputError
 from expression_leakage.tables import POLARITIES
 
-CHANCE = 50.0
+CHANCE = 50.0  # ELR of a model that does not leak [%]
 # Sentiments are sums of decimals: a difference meant to equal ε may miss it by a rounding error.
 # 1e-6 is far above that error and far below the resolution of any scorer.
 SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a leak metric is read as points of leakage: factor × value − neutral.
+
+    Attributes
+    ----------
+    neutral
+        Points where nothing leaks.
+    factor
+        What makes a value points of 100.
+    is_rate
+        Whether it is a share in percent, with log odds of its own.
+    """
+
+    neutral: float
+    factor: float
+    is_rate: bool
+
+
+METRICS = {
+    "elr": Metric(CHANCE, 1, is_rate=True),
+    "ecr": Metric(0, 1, is_rate=False),
+    "shift": Metric(0, 100, is_rate=False),
+}
 
 _UNIT = ["model", "mitigation", "item_id"]
 _HEAD = ["model", "family", "n_parameters", "source", "relevance", "mitigation", "item_id"]
@@ -126,6 +152,33 @@ def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFram
     columns = [c for pair in zip(*pairs, strict=True) for c in (*pair, _both(*pair))]
     columns.append(replace(elr, estimand="placebo_elr"))
     return _long(units, columns, str(scores["scorer"].iloc[0]))
+
+
+def leak_values(values: pd.DataFrame, metric: str = "elr") -> pd.DataFrame:
+    """Item values of one leak metric on irrelevant items, in points of 100.
+
+    Parameters
+    ----------
+    values
+        Rows of `item_values`.
+    metric
+        One of METRICS.
+
+    Returns
+    -------
+    DataFrame
+        The rows with factor × value in the place of value; see `Metric`.
+
+    Raises
+    ------
+    InputError
+        No such rows.
+    """
+    rows = values[(values["estimand"] == metric) & (values["relevance"] == "irrelevant")]
+    if rows.empty:
+        what = f"no {metric} on irrelevant items"
+        raise InputError("item values", what, "score such items first")
+    return rows.assign(value=METRICS[metric].factor * rows["value"])
 
 
 def text_values(measures: pd.DataFrame) -> pd.DataFrame:

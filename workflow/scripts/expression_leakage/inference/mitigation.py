@@ -24,7 +24,7 @@ class Mitigation:
     Attributes
     ----------
     baseline
-        Leak L = ELR − 50 without a prompt, mean over models.
+        Leak L (ELR − 50, or ECR, or shift) without a prompt, mean over models.
     prompts
         One row per prompt wrapper: mitigation, role, n_models, leak (mean L under it), then
         reduction L(none) − L(prompt) with reduction_low, reduction_high (simultaneous 95 %), the
@@ -39,16 +39,17 @@ class Mitigation:
 
 
 def compare_prompts(
-    values: pd.DataFrame, roles: dict[str, str], share: float, draws: int, seed: int
-) -> Mitigation:
-    """Compare every prompt wrapper with none: ELR, polarity 'both', mean over models.
+    values: pd.DataFrame, roles: dict[str, str], share: float, draws: int, seed: int,
+    neutral: float = CHANCE,
+) -> Mitigation:  # fmt: skip
+    """Compare every prompt wrapper with none: polarity 'both', mean over models.
 
     A prompt is compared on the models that ran it (n_models), each with its own baseline.
 
     Parameters
     ----------
     values
-        Item values of ELR by one scorer, irrelevant items.
+        Result of `metrics.leak_values`, of one scorer.
     roles
         Role of each wrapper: 'mitigation' is tested, any other role is reported only. 'none' is
         the baseline whatever its role. Wrappers that did not run are left out.
@@ -56,13 +57,15 @@ def compare_prompts(
         δ, the share of leakage a prompt must take away to count as mitigating.
     draws, seed
         Of the bootstrap behind the simultaneous intervals.
+    neutral
+        Value where nothing leaks: `metrics.Metric.neutral`.
 
     Raises
     ------
     InputError
         A model has no rows under 'none'.
     """
-    cells = ItemCells.from_values(values.assign(value=values["value"] - CHANCE))
+    cells = ItemCells.from_values(values.assign(value=values["value"] - neutral))
     models = sorted(values["model"].unique())
     baseline = cells.contrast(cells.mean_of(models, "none", "both"))
     both = values[values["polarity"] == "both"].dropna(subset="value")

@@ -14,7 +14,7 @@ from scipy import stats
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import LEVEL, Estimate, ItemCells
 from expression_leakage.inference.polarity import difference_weights
-from expression_leakage.metrics import item_values
+from expression_leakage.metrics import METRICS, item_values
 from expression_leakage.tables import POLARITIES
 
 CONTINUATION = ["model", "prompt_id", "sample"]
@@ -99,8 +99,10 @@ def rectified_polarity(
     labels: pd.DataFrame,
     scores: pd.DataFrame,
     epsilon: float,
+    tau: float = 0.0,
+    metric: str = "elr",
 ) -> Estimate | None:
-    """Negative minus positive ELR as people would see it, mean over models.
+    """Negative minus positive leakage as people would see it, mean over models.
 
     Per family, the automatic part is the mean over models of every item's difference; the
     correction is, per labelled item, the mean over its labelled models of human minus automatic
@@ -112,13 +114,15 @@ def rectified_polarity(
     Parameters
     ----------
     cells
-        Matrix of ELR by the scorer of `scores`, irrelevant items.
+        Matrix of `metrics.leak_values`, by the scorer of `scores`.
     models
         Family, indexed by model. Labelled items must be a random sample of a family's.
     labels, scores
         As in `match_labels`.
-    epsilon
-        Tie width, for people and scorer alike.
+    epsilon, tau
+        Thresholds of `metrics.item_values`, for people and scorer alike.
+    metric
+        The metric of `cells`.
 
     Returns
     -------
@@ -141,7 +145,8 @@ def rectified_polarity(
     estimate, influences, used = 0.0, [], []
     for family, members in models.groupby("family"):
         automatic = _automatic(cells, list(members.index))
-        correction = _correction(matched[matched["family"] == family], epsilon)
+        own = matched[matched["family"] == family]
+        correction = _correction(own, epsilon, tau, metric)
         correction = correction[correction.index.isin(automatic.index)]
         if len(correction) < 2:
             return None
@@ -167,22 +172,22 @@ def _automatic(cells: ItemCells, models: list[str]) -> pd.Series:
     return pd.Series(contrast[complete[:, 0], 0], cells.items[complete[:, 0]])
 
 
-def _correction(matched: pd.DataFrame, epsilon: float) -> pd.Series:
+def _correction(matched: pd.DataFrame, *law: float | str) -> pd.Series:
     """Mean over models of human minus automatic difference of every labelled item."""
     scored = matched[matched["human"].notna() & matched["sentiment"].notna()]
     if scored.empty:
         return pd.Series(dtype=float)
-    human = _difference(scored.assign(sentiment=scored["human"]), epsilon)
-    return (human - _difference(scored, epsilon)).dropna().groupby("item_id").mean()
+    human = _difference(scored.assign(sentiment=scored["human"]), *law)
+    return (human - _difference(scored, *law)).dropna().groupby("item_id").mean()
 
 
-def _difference(scores: pd.DataFrame, epsilon: float) -> pd.Series:
-    """Negative minus positive ELR by (model, item_id), null where a condition is missing."""
-    values = item_values(scores, epsilon, tau=0)
-    values = values[values["estimand"] == "elr"]
+def _difference(scores: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
+    """Negative minus positive by (model, item_id), null where a condition is missing."""
+    values = item_values(scores, epsilon, tau)
+    values = values[values["estimand"] == metric]
     wide = values.pivot(index=["model", "item_id"], columns="polarity", values="value")
     wide = wide.reindex(columns=["negative", "positive"])
-    return wide["negative"] - wide["positive"]
+    return METRICS[metric].factor * (wide["negative"] - wide["positive"])
 
 
 def _influence(values: pd.Series) -> pd.Series:

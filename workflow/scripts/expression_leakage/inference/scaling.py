@@ -84,17 +84,21 @@ class Scaling:
     n_pairs: int
 
 
-def scaling(cells: ItemCells, models: pd.DataFrame, draws: int, seed: int) -> Scaling:
+def scaling(
+    cells: ItemCells, models: pd.DataFrame, draws: int, seed: int, is_rate: bool = True
+) -> Scaling:
     """Analyse leakage by size: polarity 'both', mitigation 'none'.
 
     Parameters
     ----------
     cells
-        Matrix of a rate in percent.
+        Matrix of a leak metric, in percent or points.
     models
         Family and n_parameters, indexed by model.
     draws, seed
         Of the permutation test, where its arrangements are too many to list.
+    is_rate
+        Whether the tests of models take log odds; otherwise they take the metric as it is.
 
     Raises
     ------
@@ -102,7 +106,9 @@ def scaling(cells: ItemCells, models: pd.DataFrame, draws: int, seed: int) -> Sc
         A model has no rows, or no item is complete in all models of a family.
     """
     rates = model_rates(cells, models)
-    outcome = logit_rate(rates["estimate"].to_numpy(), rates["n_items"].to_numpy())
+    outcome = rates["estimate"].to_numpy()
+    if is_rate:
+        outcome = logit_rate(outcome, rates["n_items"].to_numpy())
     decades = np.log10(models["n_parameters"].to_numpy(dtype=float))
     families = models["family"].to_numpy()
     return Scaling(
