@@ -52,7 +52,8 @@ def human_labels(scores):
 def run(scores, labels=None, primary="vader"):
     found = assess(
         item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores,
-        epsilon=0.05, tau=0.3, roles=ROLES, labels=labels, population=population(scores), draws=300, seed=0,
+        epsilon=0.05, tau=0.3, roles=ROLES, labels=labels, population=population(scores),
+        draws=300, seed=0,
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
