@@ -45,9 +45,9 @@ def model(request, tmp_path_factory):
     return LocalModel(Entry("m", "f", size, str(folder), **form))
 
 
-def drawn_table(model, asked, folder, law=LAW, shard_prompts=4, parts=1):
+def drawn_table(model, asked, folder, law=LAW, shard_prompts=4, parts=1, noted=None):
     """Draw what is missing in a folder's store, part by part, and gather it."""
-    store = Store(folder, cache_key(model.facts(), law))
+    store = Store(folder, cache_key(model.facts(), law), noted)
     found = []
     for part in range(parts):
         rendered = render_all(model, part_of(asked, part, parts))
@@ -137,6 +137,16 @@ def test_a_table_says_how_it_was_drawn(model, tmp_path):
     rendered = rendered_table(render_all(model, prompts(5)))
     check(rendered, RENDERED, "rendered")
     assert rendered["text"].str.startswith("<bos><user>Number").all()
+
+
+def test_samples_keep_the_claims_of_the_day_they_were_drawn(model, tmp_path):
+    for n_prompts, claims, expected in (
+        (4, "aa", ["aa"]),
+        (4, "bb", ["aa"]),
+        (6, "bb", ["aa", "bb"]),
+    ):
+        _, meta = drawn_table(model, prompts(n_prompts), tmp_path, noted={"claims_sha256": claims})
+        assert meta["claims_sha256"] == expected
 
 
 def test_a_part_without_prompts_is_no_error(model, tmp_path):

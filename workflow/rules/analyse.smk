@@ -31,6 +31,7 @@ rule judge_claims:
             model=MODELS,
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
+        generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
         label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],

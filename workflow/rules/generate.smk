@@ -68,6 +68,8 @@ rule generate:
         store=f"{RESULTS}/shards/{{model}}/store",
         shard_prompts=lambda w: entry(w)["shard_prompts"],
         max_failed=lambda w: entry(w)["max_failed"],
+        # No input: samples note which claims were declared when they were drawn, and stay as they are.
+        claims=config["claims"],
     script:
         str(LIBRARY / "generate.py")  # absolute, for models/*.smk use the rule from another folder
 

@@ -1,3 +1,4 @@
+from expression_leakage.declaration import sha256_of
 from expression_leakage.gather import manifest
 from expression_leakage.gpus import given_gpus
 from expression_leakage.job import logged
@@ -23,7 +24,8 @@ with logged(snakemake.log[0]) as log, given_gpus(snakemake.resources.gpu, where)
     backend = load_backend(entry, snakemake.threads, spent_in(params.store))
     asked = read_table(snakemake.input.prompts, PROMPTS)
     prompts = render_all(backend, part_of(asked, int(wildcards.part), int(wildcards.parts)))
-    store = Store(params.store, cache_key(backend.facts(), law))
+    declared = {"claims_sha256": sha256_of(params.claims)}
+    store = Store(params.store, cache_key(backend.facts(), law), declared)
     log.info("%d prompts, shards in %s, GPUs %s", len(prompts), store.folder, cards)
     with store.held(f"{wildcards.part}-of-{wildcards.parts}"):
         draw_missing(backend, prompts, law, store, params.shard_prompts)

@@ -1,27 +1,36 @@
+from pathlib import Path
+
 import pandas as pd
 
 from expression_leakage.claims import assess, population
 from expression_leakage.config import load_claims
+from expression_leakage.declaration import deviation
 from expression_leakage.job import logged
 from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.mitigations import load_mitigations
-from expression_leakage.tables import LABELS, MEASURES, SCORES, read_table, write_json
+from expression_leakage.tables import LABELS, MEASURES, SCORES, read_meta, read_table, write_json
 
 with logged(snakemake.log[0]) as log:
     scores = read_table(snakemake.input.scores, SCORES)
     values = item_values(scores, **snakemake.params.metrics)
     text = text_values(read_table(snakemake.input.measures, MEASURES))
     mitigations = load_mitigations(snakemake.input.mitigations)
+    declared = load_claims(snakemake.input.claims)
+    noted = {
+        Path(path).stem: read_meta(path).get("claims_sha256", [])
+        for path in snakemake.input.generations
+    }
     found = assess(
         pd.concat([values, text], ignore_index=True),
-        load_claims(snakemake.input.claims),
+        declared,
         primary=snakemake.params.primary,
         scores=scores,
         **snakemake.params.metrics,
         roles={name: mitigation.role for name, mitigation in mitigations.items()},
         labels=aggregate(read_table(snakemake.input.label_table, LABELS)),
         population=population(scores),
+        deviation=deviation(declared["sha256"], noted),
         **snakemake.params.inference,
     )
     write_json(snakemake.output.claims, found)

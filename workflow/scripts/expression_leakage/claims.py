@@ -159,6 +159,7 @@ def assess(
     population: str,
     draws: int,
     seed: int,
+    deviation: str | None = None,
 ) -> dict:
     """The content of ``claims.json``.
 
@@ -182,6 +183,8 @@ def assess(
         What the verdicts speak for: models, items, settings.
     draws, seed
         Of every bootstrap and of a sampled permutation test.
+    deviation
+        What a reader must know of when the claims were declared: `declaration.deviation`.
 
     Returns
     -------
@@ -213,6 +216,7 @@ def assess(
         record |= {name: verdicts.number(record[name]) for name in ("value", "low", "high")}
     return {
         "sha256": declared["sha256"],
+        "deviation": deviation,
         "scorer": primary,
         "population": population,
         "guards": {

@@ -1,6 +1,5 @@
 """Read and check what a user configures: one line of error, naming file, key and remedy."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from expression_leakage.declaration import sha256_of
 from expression_leakage.errors import InputError
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -239,8 +239,7 @@ def load_claims(path: str | Path) -> dict:
     """
     declared = validate(load_yaml(path), "claims", path)
     claims = {claim["id"]: claim for claim in declared["claims"]}
-    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {**declared, "claims": claims, "sha256": sha256}
+    return {**declared, "claims": claims, "sha256": sha256_of(path)}
 
 
 def check_files(config: dict) -> None:

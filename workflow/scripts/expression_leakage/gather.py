@@ -100,6 +100,7 @@ def gather(
         "failed": int(table["failed"].sum()),
         "devices": sorted({meta["used"]["device"] for meta in metas}),
         "batch_rows": sorted({meta["used"].get("batch_rows", 1) for meta in metas}),
+        "claims_sha256": sorted({meta.get("claims_sha256", "") for meta in metas}),
     }
     return table.loc[~table["failed"], GENERATIONS.columns], meta
 

@@ -53,10 +53,13 @@ class Store:
         Where the model's shards lie, of all cache keys.
     key
         See `cache_key`.
+    noted
+        Facts of the day that each new shard keeps, such as which claims were declared by then.
     """
 
-    def __init__(self, folder: str | Path, key: str):
+    def __init__(self, folder: str | Path, key: str, noted: Mapping | None = None):
         self.folder = Path(folder) / key
+        self.noted = dict(noted or {})
 
     def files(self) -> list[Path]:
         """The shards there are."""
@@ -103,7 +106,9 @@ class Store:
         failed = int(frame["error"].notna().sum())
         name = content_hash(held, len(self.files()) if failed else 0, length=16)
         path = self.folder / f"{name}.parquet"
-        write_table(frame, SAMPLES, path, {**meta, "rows": len(frame), "failed": failed})
+        write_table(
+            frame, SAMPLES, path, {**self.noted, **meta, "rows": len(frame), "failed": failed}
+        )
         return path
 
 
