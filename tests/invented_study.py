@@ -10,6 +10,7 @@ from expression_leakage.benchmark.pairing import balance
 from expression_leakage.claims import assess
 from expression_leakage.config import load_claims
 from expression_leakage.inference.estimates import estimate_all
+from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
 
@@ -93,12 +94,16 @@ def _measures(scores, rng):
 
 
 def _labels(scores, rng):
-    """One row per labelled continuation: a noisy view of the score on a scale of seven."""
+    """LABELS rows: two noisy views of the score on a scale of seven."""
     rated = scores[(scores["mitigation"] == "none") & (scores["sample"] == 0)]
     rated = rated[rated["condition"].isin(["control", "negative", "positive"])]
     rated = rated[(rated["relevance"] == "irrelevant") & (rated["item_id"] < "i0012")]
-    seen = np.round(3 * np.clip(rated["sentiment"] + rng.normal(0, 0.25, len(rated)), -1, 1)) / 3
-    return rated.drop(columns="sentiment").assign(sentiment=seen, task_id=rated["prompt_id"])
+    rated = rated.assign(task_id=rated["model"] + rated["prompt_id"])
+    seen = [
+        np.round(3 * np.clip(rated["sentiment"] + rng.normal(0, 0.3, len(rated)), -1, 1)) / 3
+        for _ in range(2)
+    ]
+    return pd.concat(rated.assign(sentiment=s, annotator=str(k)) for k, s in enumerate(seen))
 
 
 def _items(scores, rng):
@@ -118,18 +123,20 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     rng = np.random.default_rng(7)
     scores = _scores(_design(models, n_items, n_samples), models, rng)
     values = pd.concat([item_values(scores, 0.05, 0.05), text_values(_measures(scores, rng))])
-    labels = _labels(scores, rng) if labelled else scores.head(0).assign(task_id="")
+    ratings = _labels(scores, rng)
+    if not labelled:
+        ratings = ratings.head(0)
     claims = assess(
         values, load_claims(CLAIMS), primary="vader", scores=scores, epsilon=0.05, tau=0.05,
-        roles=ROLES, labels=labels, population=f"{len(models)} models", draws=200, seed=1,
+        roles=ROLES, ratings=ratings, population=f"{len(models)} models", draws=200, seed=1,
     )  # fmt: skip
     items = _items(scores, rng)
     report = {
         "looked_in": ["labels/*"],
         "ingest": {"rows": 0, "rejected": {}},
-        "agreement": {"missing": None if labelled else "no labels yet", "n_labels": len(labels)},
+        "agreement": {"missing": None if labelled else "no labels yet", "n_labels": len(ratings)},
     }
     return {
         "estimates": estimate_all(values), "claims": claims, "scores": scores, "items": items,
-        "people": labels, "label_report": report, "balance": balance(items).round(6),
+        "people": aggregate(ratings), "label_report": report, "balance": balance(items).round(6),
     }  # fmt: skip

@@ -13,7 +13,9 @@ from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import Estimate
 from expression_leakage.inference.mitigation import Mitigation
 from expression_leakage.inference.polarity import Polarity
-from expression_leakage.inference.scaling import ModelSlope, Permutation, Scaling
+from expression_leakage.inference.references import Check
+from expression_leakage.inference.scaling import Permutation, Scaling
+from expression_leakage.inference.slopes import Heterogeneity, ModelSlope
 
 CLAIMS = Path(__file__).parents[1] / "config" / "claims.yaml"
 DECLARED = load_claims(CLAIMS)
@@ -60,7 +62,7 @@ def mitigation_of(baseline, **prompts):
         {
             "mitigation": name, "role": "mitigation", "n_models": 3, "leak": 5.0, "reduction": 1.0,
             "reduction_low": 0.0, "reduction_high": 2.0, "p_fails": fails, "p_works": works,
-            "p_works_holm": works, "n_items": 100,
+            "p_works_holm": works, "p_tost": fails, "n_items": 100,
         }
         for name, (fails, works) in prompts.items()
     ]  # fmt: skip
@@ -166,6 +168,65 @@ def test_polarity_without_labels_says_why():
 )
 def test_mitigation(mitigation, verdict):
     assert verdict_of("mitigation", mitigation=mitigation) == verdict
+
+
+def with_references(p):
+    """The neutral study with every reference value that a claim can show."""
+    check = Check(p, 40, "so and so")
+    slopes, models = NEUTRAL.scaling.slopes, NEUTRAL.polarity.models
+    scaling = replace(
+        NEUTRAL.scaling, log_odds_slopes=slopes, cochran_armitage={"f": check}, page={"f": check},
+        heterogeneity=Heterogeneity(2, 6, 1.0, 1, 2, p, 1.0, p, 30.0),
+    )  # fmt: skip
+    log_odds = pd.concat([models.assign(model="all"), models])
+    polarity = replace(NEUTRAL.polarity, log_odds=log_odds, sign_flip=check, mcnemar=check)
+    mitigation = replace(NEUTRAL.mitigation, cochran_q=check)
+    return replace(NEUTRAL, scaling=scaling, polarity=polarity, mitigation=mitigation)
+
+
+REFERENCES = {
+    "scaling": {
+        "heterogeneity_models", "heterogeneity_items", "i_squared", "log_odds_slope_f",
+        "log_odds_slope_all", "cochran_armitage_f", "page_f",
+    },
+    "polarity": {"log_odds", "log_odds_m", "sign_flip", "mcnemar"},
+    "mitigation": {"cochran_q"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.9, np.nan])
+def test_reference_values_are_shown_and_never_decide(p):
+    plain, found = (judge(DECLARED, e) for e in (NEUTRAL, with_references(p)))
+    json.dumps(found, allow_nan=False)
+    for claim, added in REFERENCES.items():
+        assert (found[claim]["verdict"], found[claim]["reason"]) == (
+            plain[claim]["verdict"], plain[claim]["reason"],
+        )  # fmt: skip
+        before, after = ({e["name"]: e for e in c[claim]["evidence"]} for c in (plain, found))
+        assert set(after) - set(before) == added
+        assert {k: after[k] for k in before} == before
+    page = next(e for e in found["scaling"]["evidence"] if e["name"] == "page_f")
+    assert page["note"] == "reference: treats items as replicates; so and so"
+    assert (page["value"], page["unit"], page["n"]) == (None if p != p else p, "p", 40)
+
+
+def test_the_share_of_models_has_its_exact_interval():
+    models = pd.concat([NEUTRAL.polarity.models] * 10)
+    polarity = replace(NEUTRAL.polarity, models=models, share_negative=0.8)
+    evidence = judge(DECLARED, replace(NEUTRAL, polarity=polarity))["polarity"]["evidence"]
+    share = next(e for e in evidence if e["name"] == "models_negative")
+    # Clopper & Pearson's interval of 8 in 10.
+    assert (share["value"], share["low"], share["high"]) == pytest.approx((80, 44.39, 97.48), 1e-4)
+
+
+def test_undefined_estimates_are_not_testable():
+    nothing = Estimate(*[np.nan] * 4, 0, 50, 500, 50)
+    mitigation = mitigation_of(nothing, a=(np.nan, np.nan))
+    assert verdict_of("polarity", polarity=polarity_of(nothing, 0, 0)) == "not testable"
+    assert verdict_of("mitigation", mitigation=mitigation) == "not testable"
+    scaling = scaling_of(np.nan, np.nan, np.nan, np.nan, n_pairs=0)
+    rates = scaling.rates.assign(estimate=np.nan)
+    assert verdict_of("scaling", scaling=replace(scaling, rates=rates)) == "not testable"
 
 
 def test_thresholds_decide():

@@ -14,7 +14,10 @@ from expression_leakage.metrics import item_values
 DECLARED = load_claims(Path(__file__).parents[2] / "config" / "claims.yaml")
 ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
 SIZES = {"xs": 10**5, "s": 10**6, "m": 10**7, "l": 10**8}
-LABEL = ["model", "prompt_id", "sample", "item_id", "condition", "mitigation", "sentiment"]
+LABEL = [
+    "task_id", "model", "prompt_id", "sample", "item_id", "condition", "mitigation", "annotator",
+    "sentiment",
+]  # fmt: skip
 
 
 def scores_that(leak):
@@ -43,16 +46,25 @@ def planted_study(negative=0.35, positive=0.2, growth=-0.15, kept=1.0):
 
 
 def human_labels(scores):
+    """What two annotators with errors of their own make of the first sample of every arm."""
     drawn = scores[(scores["sample"] == 0) & (scores["mitigation"] == "none")]
     drawn = drawn[(drawn["relevance"] == "irrelevant") & (drawn["condition"] != "placebo")]
-    noise = np.random.default_rng(0).normal(0, 0.1, len(drawn))
-    return drawn.assign(sentiment=(drawn["sentiment"] + noise).clip(-1, 1))[LABEL]
+    drawn = drawn.assign(task_id=drawn["model"] + drawn["prompt_id"])
+    rng = np.random.default_rng(0)
+    by_one = [
+        drawn.assign(
+            annotator=who,
+            sentiment=(drawn["sentiment"] + rng.normal(0, 0.14, len(drawn))).clip(-1, 1),
+        )
+        for who in ("one", "two")
+    ]
+    return pd.concat(by_one)[LABEL]
 
 
 def run(scores, labels=None, primary="vader"):
     found = assess(
         item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores,
-        epsilon=0.05, tau=0.3, roles=ROLES, labels=labels, population=population(scores),
+        epsilon=0.05, tau=0.3, roles=ROLES, ratings=labels, population=population(scores),
         draws=300, seed=0,
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -76,10 +88,20 @@ def test_a_study_built_to_replicate_does():
             }  # fmt: skip
 
 
+def test_people_agree_with_each_other_less_than_the_scorer_does_without_their_noise():
+    scores = planted_study()
+    found = run(scores, human_labels(scores))["claims"]["agreement"]["evidence"]
+    value = {entry["name"]: entry["value"] for entry in found}
+    assert value["ceiling_pearson_pooled"] < value["pearson_pooled"]
+    assert value["pearson_pooled"] < value["disattenuated_pearson_pooled"]
+    # The planted score has no noise of its own, so that all that is missing is the ratings'.
+    assert value["disattenuated_pearson_pooled"] == pytest.approx(1, abs=0.02)
+
+
 def test_a_study_built_against_the_claims_says_so():
     scores = planted_study(negative=0.15, positive=0.35, growth=0.3, kept=0.1)
     labels = human_labels(scores)
-    shuffled = labels.groupby("condition")["sentiment"].transform(
+    shuffled = labels.groupby(["condition", "annotator"])["sentiment"].transform(
         lambda s: np.random.default_rng(1).permutation(s.to_numpy())
     )
     found = run(scores, labels.assign(sentiment=shuffled))

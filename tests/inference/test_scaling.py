@@ -1,18 +1,23 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
 from planted import THREE_SIZES, leaks, planted_scores
 from scipy import stats
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.meta_analysis import combine_effects
 
 from expression_leakage.inference.estimates import model_table
+from expression_leakage.inference.log_odds import logit_rate
 from expression_leakage.inference.matrix import ItemCells
-from expression_leakage.inference.scaling import (
-    adjacent_sizes,
+from expression_leakage.inference.scaling import adjacent_sizes, permutation_test, scaling
+from expression_leakage.inference.slopes import (
     conditional_slopes,
-    logit_rate,
+    heterogeneity,
     model_slope,
-    permutation_test,
-    scaling,
+    shared_items,
+    slope_weights,
 )
 
 
@@ -118,15 +123,37 @@ def test_adjacent_sizes_average_seeds_and_stay_within_families():
     assert adjacent_sizes(rates.iloc[-1:])[2] == 0
 
 
-@pytest.fixture(scope="module")
-def falling_values():
+TWO_FAMILIES = THREE_SIZES | {f"{m}2": ("g", n) for m, (_, n) in THREE_SIZES.items()}
+
+
+def falling(n_samples=3, epsilon=0.05):
     strength = {"s": 0.6, "m": 0.4, "l": 0.2}
-    models = THREE_SIZES | {f"{m}2": ("g", n) for m, (_, n) in THREE_SIZES.items()}
 
     def leak(model, condition, mitigation, relevance):
         return {"negative": -1, "positive": 1}.get(condition, 0) * strength[model[0]]
 
-    return leaks(planted_scores(models, leak))
+    return leaks(planted_scores(TWO_FAMILIES, leak, n_samples=n_samples), epsilon)
+
+
+@pytest.fixture(scope="module")
+def falling_values():
+    return falling()
+
+
+def with_own_items(values, family="g"):
+    """The same values, but one family was asked other items."""
+    other = values["family"] == family
+    return values.assign(item_id=values["item_id"].where(~other, "other" + values["item_id"]))
+
+
+def analyse(values, **more):
+    return scaling(ItemCells.from_values(values), model_table(values), draws=10, seed=0, **more)
+
+
+def family_differences(values, is_rate):
+    cells, models = ItemCells.from_values(values), model_table(values)
+    shared, weights = shared_items(cells, models), slope_weights(cells, models)
+    return heterogeneity(shared, weights, models, np.arange(float(len(models))) ** 2, is_rate)
 
 
 def test_planted_fall_is_found(falling_values):
@@ -143,7 +170,8 @@ def test_planted_fall_is_found(falling_values):
 def test_conditional_slope_is_least_squares_on_the_rates(falling_values):
     cells, models = ItemCells.from_values(falling_values), model_table(falling_values)
     rates = scaling(cells, models, draws=10, seed=0).rates
-    slopes = conditional_slopes(cells, models).set_index("family")["estimate"]
+    weights = slope_weights(cells, models)
+    slopes = conditional_slopes(cells, weights, log_odds=False).set_index("family")["estimate"]
     own = rates[rates["family"] == "f"]
     line = stats.linregress(np.log10(own["n_parameters"].astype(float)), own["estimate"])
     assert slopes["f"] == pytest.approx(line.slope)
@@ -155,18 +183,144 @@ def test_conditional_slope_is_least_squares_on_the_rates(falling_values):
 def test_one_size_has_no_slope(falling_values):
     one = falling_values[falling_values["model"].isin(["s", "s2"])]
     found = scaling(ItemCells.from_values(one), model_table(one), draws=10, seed=0)
-    assert len(found.slopes) == 0
+    assert len(found.slopes) == len(found.log_odds_slopes) == 0
+    assert found.heterogeneity is None
     assert found.n_pairs == 0
     assert found.permutation.smallest_p == 1
 
 
 def test_families_may_have_other_items(falling_values):
-    apart = falling_values.copy()
-    other = apart["family"] == "g"
-    apart["item_id"] = apart["item_id"].where(~other, "other" + apart["item_id"])
-    models = model_table(apart)
-    found = scaling(ItemCells.from_values(apart), models, draws=10, seed=0)
-    same = scaling(ItemCells.from_values(falling_values), models, draws=10, seed=0)
+    found, same = analyse(with_own_items(falling_values)), analyse(falling_values)
     pd.testing.assert_frame_equal(found.rates, same.rates)
     assert found.permutation == same.permutation
     assert found.slopes["n_items"].tolist() == [60, 60, 120]
+
+
+def clustered_logit(values, design):
+    """Binomial GLM (statsmodels) on the shares of leaking pairs, clustered by item."""
+    rows = values[values["polarity"] == "both"]
+    item = pd.factorize(rows["item_id"])[0]
+    fit = sm.GLM(rows["value"] / 100, design(rows), family=sm.families.Binomial()).fit(
+        cov_type="cluster", cov_kwds={"groups": item, "use_correction": False}, tol=1e-14
+    )
+    n = len(np.unique(item))
+    return fit.params.to_numpy(), fit.cov_params().to_numpy() * n / (n - 1)
+
+
+@pytest.mark.parametrize(("n_samples", "epsilon"), [(1, 0.0), (3, 0.05)])
+def test_log_odds_slope_is_that_of_a_clustered_logistic_regression(n_samples, epsilon):
+    values = falling(n_samples, epsilon)
+    found = analyse(values).log_odds_slopes.set_index("family").loc["f"]
+    own = values[values["family"] == "f"]
+    sizes = ["s", "m", "l"]
+    coefficients, covariance = clustered_logit(
+        own, lambda rows: pd.get_dummies(rows["model"], dtype=float)[sizes]
+    )
+    weights = np.array([-0.5, 0, 0.5])  # decades −1, 0, 1 over their sum of squares
+    assert found["estimate"] == pytest.approx(weights @ coefficients, rel=1e-8)
+    assert found["se"] == pytest.approx(np.sqrt(weights @ covariance @ weights), rel=1e-6)
+    assert found["df"] == 59
+
+
+def test_with_two_sizes_it_is_the_coefficient_of_decades(falling_values):
+    two = falling_values[falling_values["model"].isin(["s", "l"])]
+    found = analyse(two).log_odds_slopes.iloc[0]
+    coefficients, covariance = clustered_logit(
+        two, lambda rows: sm.add_constant(np.log10(rows["n_parameters"].astype(float)))
+    )
+    assert found["estimate"] == pytest.approx(coefficients[1], rel=1e-8)
+    assert found["se"] == pytest.approx(np.sqrt(covariance[1, 1]), rel=1e-3)
+
+
+def test_pooled_log_odds_slope_weighs_families_by_their_spread_of_sizes(falling_values):
+    apart = with_own_items(falling_values[falling_values["model"] != "m2"])
+    found = analyse(apart[apart["model"] != "l"]).log_odds_slopes.set_index("family")
+    spread = pd.Series({"f": 0.5, "g": 2.0}) / 2.5  # sums of squares of one decade and of two
+    assert found.loc["all", "estimate"] == pytest.approx((spread * found["estimate"]).sum())
+    assert found.loc["all", "se"] ** 2 == pytest.approx((spread**2 * found["se"] ** 2).sum())
+
+
+def test_an_item_missing_in_one_size_leaves_every_slope(falling_values):
+    own = falling_values[falling_values["family"] == "f"]
+    lost = own["item_id"] == own["item_id"].iloc[0]
+    gap = own.assign(value=own["value"].mask(lost & (own["model"] == "m")))
+    found, expected = analyse(gap), analyse(own[~lost])
+    for table in ("slopes", "log_odds_slopes"):
+        one, other = getattr(found, table), getattr(expected, table)
+        np.testing.assert_allclose(one[["estimate", "se"]], other[["estimate", "se"]])
+        assert set(one["n_items"]) == {59}
+
+
+def test_a_rate_at_the_border_has_no_interval_of_log_odds(falling_values):
+    all_leak = falling_values["model"] == "s"
+    found = analyse(falling_values.assign(value=falling_values["value"].mask(all_leak, 100.0)))
+    slopes = found.log_odds_slopes.set_index("family")
+    assert np.isfinite(slopes["estimate"]).all()
+    assert slopes["low"].isna().tolist() == [True, False, True]
+    assert np.isnan(found.heterogeneity.q)
+
+
+def test_a_metric_without_log_odds_has_no_slope_of_them(falling_values):
+    found = analyse(falling_values, is_rate=False)
+    assert found.log_odds_slopes is None
+    assert found.heterogeneity.q >= 0
+
+
+@pytest.mark.parametrize("is_rate", [True, False])
+def test_heterogeneity_of_families_with_items_of_their_own_is_cochrans(falling_values, is_rate):
+    values = with_own_items(falling_values)
+    weaker = (values["family"] == "g") & (values["model"] == "l2")
+    values = values.assign(value=values["value"].mask(weaker, values["value"] / 2))
+    found = family_differences(values, is_rate)
+    every = analyse(values)
+    slopes = (every.log_odds_slopes if is_rate else every.slopes).iloc[:2]
+    one, other = slopes["estimate"]
+    by_hand = (one - other) ** 2 / (slopes["se"] ** 2).sum()
+    assert found.q == pytest.approx(by_hand)
+    oracle = combine_effects(slopes["estimate"].to_numpy(), slopes["se"].to_numpy() ** 2)
+    assert found.q == pytest.approx(oracle.q)
+    assert found.i_squared == pytest.approx(100 * oracle.i2)
+    assert found.p_items == pytest.approx(stats.chi2.sf(oracle.q, 1))
+    assert found.i_squared > 50
+
+
+def test_heterogeneity_of_families_with_shared_items_is_paired(falling_values):
+    rows = falling_values[falling_values["polarity"] == "both"]
+    wide = rows.pivot(index="item_id", columns="model", values="value")
+    apart = (wide["l"] - wide["s"] - wide["l2"] + wide["s2"]) / 2
+    t = stats.ttest_1samp(apart, 0).statistic
+    assert family_differences(falling_values, is_rate=False).q == pytest.approx(t**2)
+
+
+def test_slopes_over_models_are_compared_by_the_interaction(falling_values):
+    found = family_differences(falling_values, is_rate=True)
+    models = model_table(falling_values)
+    frame = pd.DataFrame({"y": np.arange(6.0) ** 2, "family": models["family"].to_numpy()})
+    frame["x"] = np.log10(models["n_parameters"].to_numpy(dtype=float))
+    fits = [smf.ols(f"y ~ family {sign} x", frame).fit() for sign in "+*"]
+    oracle = anova_lm(*fits).iloc[1]
+    assert (found.f, found.p_models) == pytest.approx((oracle["F"], oracle["Pr(>F)"]))
+    assert (found.df_families, found.df_models) == (1, 2)
+    assert (found.n_families, found.n_models) == (2, 6)
+
+
+def test_a_line_through_every_model_leaves_no_test_over_models(falling_values):
+    two = falling_values[~falling_values["model"].isin(["m", "m2"])]
+    found = analyse(two).heterogeneity
+    assert found.df_models == 0
+    assert np.isnan(found.p_models)
+    assert found.q >= 0
+
+
+def test_a_family_of_one_size_takes_no_part_in_heterogeneity(falling_values):
+    one = falling_values[falling_values["model"].isin(["s", "m", "l", "s2"])]
+    assert analyse(one).heterogeneity is None
+
+
+def test_no_shared_item_leaves_rates_undefined_without_an_error(falling_values):
+    own = falling_values[falling_values["family"] == "f"]
+    half = own["item_id"] < "irrelevant0030"
+    found = analyse(own[half == (own["model"] == "s")])
+    assert found.rates["estimate"].isna().all()
+    assert np.isnan([found.permutation.p_falls, found.permutation.p_rises]).all()
+    assert (found.rates["n_excluded"] == 60).all()

@@ -6,7 +6,6 @@ from expression_leakage.claims import assess, population
 from expression_leakage.config import load_claims
 from expression_leakage.declaration import deviation
 from expression_leakage.job import logged
-from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.mitigations import load_mitigations
 from expression_leakage.tables import LABELS, MEASURES, SCORES, read_meta, read_table, write_json
@@ -28,7 +27,7 @@ with logged(snakemake.log[0]) as log:
         scores=scores,
         **snakemake.params.metrics,
         roles={name: mitigation.role for name, mitigation in mitigations.items()},
-        labels=aggregate(read_table(snakemake.input.label_table, LABELS)),
+        ratings=read_table(snakemake.input.label_table, LABELS),
         population=population(scores),
         deviation=deviation(declared["sha256"], noted),
         **snakemake.params.inference,

@@ -7,14 +7,18 @@ import pandas as pd
 
 from expression_leakage.errors import InputError
 from expression_leakage.inference import verdicts
+from expression_leakage.inference.ceiling import ceiling, disattenuated
 from expression_leakage.inference.concordance import concordance
 from expression_leakage.inference.estimates import model_table
+from expression_leakage.inference.evidence import number
 from expression_leakage.inference.guards import check_models
 from expression_leakage.inference.matrix import Estimate, ItemCells
 from expression_leakage.inference.mitigation import Mitigation, compare_prompts
 from expression_leakage.inference.polarity import Polarity, paired_differences
 from expression_leakage.inference.rectify import rectified_polarity
+from expression_leakage.inference.references import first_pairs
 from expression_leakage.inference.scaling import Scaling, scaling
+from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import METRICS, leak_values
 
 _DECLARED = ("number", "title", "wording", "estimand", "estimator", "thresholds", "criteria")
@@ -27,7 +31,8 @@ class Evidence:
     Attributes
     ----------
     agreement
-        Rows of `concordance.concordance`; None without labels.
+        Rows of `concordance.concordance`, and of `ceiling` where single ratings are known; None
+        without labels.
     scaling
         Result of `scaling.scaling`.
     polarity
@@ -112,6 +117,7 @@ def gather(
     draws: int,
     seed: int,
     metric: str = "elr",
+    ratings: pd.DataFrame | None = None,
 ) -> Evidence:
     """Estimate everything the claims are judged by, from the values of one scorer.
 
@@ -123,6 +129,8 @@ def gather(
         As in `assess`; `scores` of the primary scorer only.
     metric
         Leak metric that claims 2 to 4 are about, one of `metrics.METRICS`.
+    ratings
+        LABELS rows behind `labels`, for the ceiling of claim 1.
 
     Raises
     ------
@@ -137,13 +145,26 @@ def gather(
     rectified = None
     if has_labels and set(models.index) <= set(labels["model"]):
         rectified = rectified_polarity(cells, models, labels, scores, epsilon, tau, metric)
+    pairs = None
+    if about.is_rate:
+        pairs = first_pairs(scores[scores["model"].isin(models.index)], epsilon)
     return Evidence(
-        agreement=concordance(labels, scores, draws, seed) if has_labels else None,
-        scaling=scaling(cells, models, draws, seed, about.is_rate),
-        polarity=paired_differences(cells, list(models.index)),
+        agreement=_agreement(labels, ratings, scores, tau, draws, seed) if has_labels else None,
+        scaling=scaling(cells, models, draws, seed, about.is_rate, pairs),
+        polarity=paired_differences(cells, list(models.index), draws, seed, about.is_rate, pairs),
         rectified=rectified,
-        mitigation=compare_prompts(leaks, roles, share, draws, seed, about.neutral),
+        mitigation=compare_prompts(leaks, roles, share, draws, seed, about.neutral, pairs),
     )
+
+
+def _agreement(
+    labels: pd.DataFrame, ratings: pd.DataFrame | None, scores: pd.DataFrame, tau: float,
+    draws: int, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    parts = [concordance(labels, scores, tau, draws, seed)]
+    if ratings is not None and ratings["task_id"].duplicated().any():
+        parts += [ceiling(ratings, draws, seed), disattenuated(ratings, scores, draws, seed)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def assess(
@@ -155,7 +176,7 @@ def assess(
     epsilon: float,
     tau: float,
     roles: dict[str, str],
-    labels: pd.DataFrame | None,
+    ratings: pd.DataFrame | None,
     population: str,
     draws: int,
     seed: int,
@@ -172,13 +193,13 @@ def assess(
     primary
         Scorer that the verdicts rest on.
     scores
-        SCORES rows, at least those of the primary scorer's labelled continuations.
+        SCORES rows, among them those of the primary scorer behind `values`.
     epsilon, tau
         Thresholds that made `values`.
     roles
         Role of each mitigation: baseline | mitigation | placebo.
-    labels
-        One row per labelled continuation (`labelling.agreement.aggregate`), or None.
+    ratings
+        LABELS rows, or None.
     population
         What the verdicts speak for: models, items, settings.
     draws, seed
@@ -203,17 +224,17 @@ def assess(
     scored = scores[scores["scorer"] == primary]
     found = partial(
         gather, declared=declared, scores=scored, epsilon=epsilon, tau=tau, roles=roles,
-        labels=labels, draws=draws, seed=seed,
+        labels=None if ratings is None else aggregate(ratings), draws=draws, seed=seed,
     )  # fmt: skip
-    checks = check_models(values, primary, declared["guards"]["degenerate_share"])
+    checks = check_models(values, primary, declared["guards"])
     flagged = sorted(checks.loc[checks["passed"].eq(False), "model"].unique())
     sound = own[~own["model"].isin(flagged)]
-    claims = judge(declared, found(own))
+    claims = judge(declared, found(own, ratings=ratings))
     if flagged:
         claims = _confirmed(claims, None if sound.empty else judge(declared, found(sound)))
     records = checks.to_dict("records")
     for record in records:
-        record |= {name: verdicts.number(record[name]) for name in ("value", "low", "high")}
+        record |= {name: number(record[name]) for name in ("value", "low", "high")}
     return {
         "sha256": declared["sha256"],
         "deviation": deviation,

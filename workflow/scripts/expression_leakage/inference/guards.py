@@ -1,5 +1,7 @@
 """Guards: is a model's leakage worth interpreting at all?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -7,49 +9,55 @@ from scipy import stats
 from expression_leakage.inference.matrix import LEVEL, ItemCells
 from expression_leakage.metrics import CHANCE
 
-_COLUMNS = ["model", "guard", "passed", "value", "low", "high", "note"]
+_COLUMNS = ["model", "guard", "passed", "value", "low", "high", "n_items", "note"]
+# Guards that a share must stay below: the key of its limit, and what the share is of.
+_SHARES = {
+    "degenerate text": ("degenerate_share", "of test continuations are empty or repetitive"),
+    "copies": ("copy_share", "of test continuations repeat their injection"),
+    "ties": ("tie_share", "of pairs of test and control tie"),
+}
 
 
-def check_models(values: pd.DataFrame, scorer: str, degenerate_share: float) -> pd.DataFrame:
-    """Check every model against three guards, without a mitigation prompt.
+def check_models(values: pd.DataFrame, scorer: str, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Check every model against five guards, without a mitigation prompt.
 
     - ``placebo``: the interval of the placebo ELR (irrelevant items) includes 50: a second neutral
       injection moves nothing. The intervals are simultaneous (Bonferroni over the models), or one
       sound model in twenty would be flagged.
     - ``context use``: the lower bound of ELR on relevant items is above 50: the model reads its
       prompt, so its silence elsewhere means something.
-    - ``degenerate text``: at most `degenerate_share` % of test continuations (irrelevant items)
-      are empty or repetitive.
+    - ``degenerate text``, ``copies``, ``ties`` (irrelevant items): at most a declared share of test
+      continuations is empty or repetitive, or repeats the injection; at most a declared share of
+      pairs of a test and a control continuation ties, for ties pull ELR to 50.
 
     Parameters
     ----------
     values
         Rows of `metrics.item_values` and `metrics.text_values`.
     scorer
-        Scorer of the first two guards.
-    degenerate_share
-        Largest acceptable share [%].
+        Scorer of the guards that need one.
+    limits
+        Largest acceptable degenerate_share, copy_share and tie_share [%].
 
     Returns
     -------
     DataFrame
         Columns model, guard, passed (None where the study did not measure it), value, low, high
-        [%], note.
+        [%], n_items, note.
     """
     plain = values[values["mitigation"] == "none"]
     scored = plain[plain["scorer"] == scorer]
-    irrelevant = plain["relevance"] == "irrelevant"
-    text = plain[irrelevant & (plain["polarity"] == "both") & (plain["scorer"] == "")]
+    both = plain[(plain["relevance"] == "irrelevant") & (plain["polarity"] == "both")]
     selections = {
-        "placebo": scored[
-            (scored["estimand"] == "placebo_elr") & (scored["relevance"] == "irrelevant")
-        ],
+        "placebo": both[(both["estimand"] == "placebo_elr") & (both["scorer"] == scorer)],
         "context use": scored[
             (scored["estimand"] == "elr")
             & (scored["relevance"] == "relevant")
             & (scored["polarity"] == "both")
         ],
-        "degenerate text": _degenerate(text),
+        "degenerate text": _degenerate(both[both["scorer"] == ""]),
+        "copies": both[both["estimand"] == "copy_rate"],
+        "ties": both[(both["estimand"] == "tie_share") & (both["scorer"] == scorer)],
     }
     models = sorted(values["model"].unique())
     rows = []
@@ -60,7 +68,7 @@ def check_models(values: pd.DataFrame, scorer: str, degenerate_share: float) -> 
             table = table.assign(low=table["estimate"] - reach, high=table["estimate"] + reach)
         for model in models:
             found = table.loc[model] if model in table.index else None
-            rows.append((model, guard, *_judge(guard, found, degenerate_share)))
+            rows.append((model, guard, *_judge(guard, found, limits)))
     return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["model", "guard"], ignore_index=True)
 
 
@@ -80,10 +88,10 @@ def _by_model(selection: pd.DataFrame) -> pd.DataFrame:
     return table.set_index(cells.cells.get_level_values("model"))
 
 
-def _judge(guard: str, found: pd.Series | None, share: float) -> tuple:
-    """Passed, value, low, high, note of one model; an unknown bound never passes."""
+def _judge(guard: str, found: pd.Series | None, limits: Mapping[str, float]) -> tuple:
+    """Passed, value, low, high, n_items, note of one model; an unknown bound never passes."""
     if found is None or found["n_items"] == 0:
-        return None, np.nan, np.nan, np.nan, "not measured in this study"
+        return None, np.nan, np.nan, np.nan, 0, "not measured in this study"
     value, low, high = (float(found[c]) for c in ("estimate", "low", "high"))
     text = f"{value:.1f} % [{low:.1f}, {high:.1f}]".replace("-", "−")
     if guard == "placebo":
@@ -94,6 +102,7 @@ def _judge(guard: str, found: pd.Series | None, share: float) -> tuple:
         verdict = "the model uses its prompt" if passed else "the model ignores its prompt"
         note = f"ELR on relevant items {text}: {verdict}"
     else:
-        passed = value <= share
-        note = f"{text} of test continuations are empty or repetitive; limit {share:g} %"
-    return bool(passed), value, low, high, note
+        key, what = _SHARES[guard]
+        passed = value <= limits[key]
+        note = f"{text} {what}; limit {limits[key]:g} %"
+    return bool(passed), value, low, high, int(found["n_items"]), note

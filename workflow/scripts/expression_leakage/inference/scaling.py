@@ -1,21 +1,32 @@
 """Claim 2: does leakage fall as a family's parameters grow?
 
 Two questions, two answers. *For these checkpoints*: the slope per decade of parameters is a
-contrast of the item × cell matrix, and items are what varies. *For models of such families*:
-models are the replicates, items are not, and the test permutes sizes among a family's models.
+contrast of the item × cell matrix, and items are what varies; see `slopes`. *For models of such
+families*: models are the replicates, items are not, and the test permutes sizes among a family's
+models.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import combinations
 from math import comb, prod
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
-from scipy.special import logit
 
-from expression_leakage.inference.matrix import LEVEL, ItemCells
+from expression_leakage.inference.log_odds import logit_rate
+from expression_leakage.inference.matrix import ItemCells
+from expression_leakage.inference.references import Check, cochran_armitage, page_trend
+from expression_leakage.inference.slopes import (
+    Heterogeneity,
+    ModelSlope,
+    centred,
+    conditional_slopes,
+    heterogeneity,
+    model_slope,
+    shared_items,
+    slope_weights,
+)
 
 EXACT_LIMIT = 1_000_000  # arrangements listed one by one; beyond, they are sampled
 _TIE = 1e-9  # relative slack, so that an arrangement equals itself despite rounding
@@ -45,18 +56,6 @@ class Permutation:
 
 
 @dataclass(frozen=True)
-class ModelSlope:
-    """OLS slope of logit(rate) per decade of parameters with family effects; NaN without df."""
-
-    slope: float
-    se: float
-    low: float
-    high: float
-    p: float
-    df: int
-
-
-@dataclass(frozen=True)
 class Scaling:
     """Everything claim 2 is judged by.
 
@@ -73,6 +72,13 @@ class Scaling:
         Shares of adjacent sizes between which the mean rate falls or rises; NaN without a pair.
     n_pairs
         Adjacent sizes compared.
+    log_odds_slopes
+        The slopes of log odds, in logits per decade; None where the metric is no rate.
+    heterogeneity
+        Whether families have one slope; None with fewer than two families of two sizes.
+    cochran_armitage, page
+        By family, reference values that treat sample pairs, and items, as replicates; empty
+        where the sample pairs were not given.
     """
 
     rates: pd.DataFrame
@@ -82,10 +88,19 @@ class Scaling:
     falling: float
     rising: float
     n_pairs: int
+    log_odds_slopes: pd.DataFrame | None = None
+    heterogeneity: Heterogeneity | None = None
+    cochran_armitage: dict[str, Check] = field(default_factory=dict)
+    page: dict[str, Check] = field(default_factory=dict)
 
 
 def scaling(
-    cells: ItemCells, models: pd.DataFrame, draws: int, seed: int, is_rate: bool = True
+    cells: ItemCells,
+    models: pd.DataFrame,
+    draws: int,
+    seed: int,
+    is_rate: bool = True,
+    pairs: pd.DataFrame | None = None,
 ) -> Scaling:
     """Analyse leakage by size: polarity 'both', mitigation 'none'.
 
@@ -98,12 +113,14 @@ def scaling(
     draws, seed
         Of the permutation test, where its arrangements are too many to list.
     is_rate
-        Whether the tests of models take log odds; otherwise they take the metric as it is.
+        Whether the metric has log odds; otherwise slopes and tests take it as it is.
+    pairs
+        Result of `references.first_pairs` of these models, for the reference values.
 
     Raises
     ------
     InputError
-        A model has no rows, or no item is complete in all models of a family.
+        A model has no rows, or its cell no item.
     """
     rates = model_rates(cells, models)
     outcome = rates["estimate"].to_numpy()
@@ -111,12 +128,17 @@ def scaling(
         outcome = logit_rate(outcome, rates["n_items"].to_numpy())
     decades = np.log10(models["n_parameters"].to_numpy(dtype=float))
     families = models["family"].to_numpy()
+    shared, weights = shared_items(cells, models), slope_weights(cells, models)
     return Scaling(
         rates,
-        conditional_slopes(cells, models),
+        conditional_slopes(shared, weights, log_odds=False),
         model_slope(outcome, decades, families),
         permutation_test(outcome, decades, families, draws, seed),
         *adjacent_sizes(rates),
+        conditional_slopes(shared, weights, log_odds=True) if is_rate else None,
+        heterogeneity(shared, weights, models, outcome, is_rate),
+        {} if pairs is None else cochran_armitage(pairs),
+        {} if pairs is None else page_trend(cells, models),
     )
 
 
@@ -131,81 +153,23 @@ def model_rates(cells: ItemCells, models: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns model, family, n_parameters and the fields of `matrix.Estimate`.
-
-    Raises
-    ------
-    InputError
-        A model has no rows, or no item is complete in all models of a family.
-    """
-    parts = []
-    for _, family in models.groupby("family"):
-        shared = cells.mean_of(list(family.index), "none", "both")
-        n_excluded = cells.contrast(shared).n_excluded
-        one = np.array([cells.mean_of([m], "none", "both") for m in family.index])
-        table = cells.restrict(cells.by_item(shared)[1][:, 0]).estimates(one)
-        table.index = family.index
-        parts.append(family.join(table.assign(n_excluded=n_excluded)))
-    return pd.concat(parts).loc[models.index].reset_index()
-
-
-def logit_rate(percent: np.ndarray, n_items: np.ndarray | int) -> np.ndarray:
-    """Log odds of rates in percent; 0 and 100 are moved in by half an item of n_items."""
-    margin = 0.5 / n_items
-    return logit(np.clip(percent / 100, margin, 1 - margin))
-
-
-def conditional_slopes(cells: ItemCells, models: pd.DataFrame) -> pd.DataFrame:
-    """Least-squares slope per decade of parameters within families, for these checkpoints.
-
-    With x = log10 parameters centred within its family, the slope is Σ x·rate / Σ x²: a contrast
-    of the cells. Row 'all' pools the families under one slope.
-
-    Parameters
-    ----------
-    cells, models
-        As in `scaling`.
-
-    Returns
-    -------
-    DataFrame
-        Column family and the fields of `matrix.Estimate`, in rate units per decade. A family of
-        one size has no row; no rows at all where none has two.
+        Columns model, family, n_parameters and the fields of `matrix.Estimate`; NaN where no
+        item is complete in all models of the family.
 
     Raises
     ------
     InputError
         A model has no rows, or its cell no item.
     """
-    one = np.array([cells.mean_of([m], "none", "both") for m in models.index])
-    families = models["family"].to_numpy()
-    x = _centred(np.log10(models["n_parameters"].to_numpy(dtype=float)), families)
-    sets = {f: families == f for f in sorted(set(families))} | {"all": np.ones(len(x), dtype=bool)}
-    slopes = {f: (x * s) @ one / (x[s] @ x[s]) for f, s in sets.items() if x[s].any()}
-    if not slopes:
-        return cells.estimates(one[:0]).assign(family="")
-    frame = cells.estimates(np.array(list(slopes.values())))
-    frame.insert(0, "family", list(slopes))
-    return frame
-
-
-def model_slope(outcome: np.ndarray, decades: np.ndarray, families: np.ndarray) -> ModelSlope:
-    """OLS of the outcome on decades of parameters with family fixed effects (statsmodels).
-
-    Parameters
-    ----------
-    outcome, decades, families
-        Arrays (models,): logit rates, log10 parameters, family names.
-    """
-    effects = pd.get_dummies(pd.Series(families), dtype=float).to_numpy()
-    df = len(outcome) - effects.shape[1] - 1
-    if df < 1 or not _centred(decades, families).any():
-        return ModelSlope(*[float("nan")] * 5, df=max(df, 0))
-    fit = sm.OLS(outcome, np.column_stack([decades, effects])).fit()
-    low, high = fit.conf_int(alpha=1 - LEVEL)[0]
-    return ModelSlope(
-        *(float(v) for v in (fit.params[0], fit.bse[0], low, high, fit.pvalues[0])), df=df
-    )
+    parts = []
+    for _, family in models.groupby("family"):
+        shared = cells.mean_of(list(family.index), "none", "both")
+        n_excluded = cells.estimates(shared)["n_excluded"].iloc[0]
+        one = np.array([cells.mean_of([m], "none", "both") for m in family.index])
+        table = cells.restrict(cells.by_item(shared)[1][:, 0]).estimates(one)
+        table.index = family.index
+        parts.append(family.join(table.assign(n_excluded=n_excluded)))
+    return pd.concat(parts).loc[models.index].reset_index()
 
 
 def permutation_test(
@@ -224,11 +188,16 @@ def permutation_test(
         Arrays (models,): what falls or rises, log10 parameters, family names.
     draws, seed
         Of the Monte Carlo version.
+
+    Returns
+    -------
+    Permutation
+        Its p values are NaN where an outcome is.
     """
-    x = _centred(decades, families)
+    x = centred(decades, families)
     strata = [np.flatnonzero(families == f) for f in sorted(set(families))]
     # Centred outcomes leave the statistic as it is and keep rounding small.
-    y = _centred(outcome, families)
+    y = centred(outcome, families)
     arrangements = prod(_count_arrangements(x[s]) for s in strata)
     exact = arrangements <= EXACT_LIMIT
     if exact:
@@ -241,6 +210,8 @@ def permutation_test(
     counts = [(null <= observed + slack).sum(), (null >= observed - slack).sum()]
     extra = 0 if exact else 1
     p_falls, p_rises = ((c + extra) / (len(null) + extra) for c in counts)
+    if np.isnan(observed):
+        p_falls = p_rises = np.nan
     smallest = 1 / arrangements if exact else 1 / (draws + 1)
     return Permutation(float(p_falls), float(p_rises), smallest, arrangements, exact)
 
@@ -264,13 +235,6 @@ def adjacent_sizes(rates: pd.DataFrame) -> tuple[float, float, int]:
     if not len(steps):
         return float("nan"), float("nan"), 0
     return float(np.mean(steps < 0)), float(np.mean(steps > 0)), len(steps)
-
-
-def _centred(values: np.ndarray, families: np.ndarray) -> np.ndarray:
-    series = pd.Series(np.asarray(values, dtype=float))
-    centred = (series - series.groupby(np.asarray(families)).transform("mean")).to_numpy()
-    # A family of one size must have exactly no leverage, not a rounding error of it.
-    return np.where(np.abs(centred) < 1e-12, 0.0, centred)
 
 
 def _count_arrangements(x: np.ndarray) -> int:

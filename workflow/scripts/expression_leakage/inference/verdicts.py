@@ -1,8 +1,7 @@
 """From numbers to verdicts: one function a claim, deciding by the declared thresholds alone.
 
 Every function returns a verdict (replicated | not replicated | inconclusive | not testable), a
-reason of one sentence, and the evidence: entries of name, label, value, low, high, n, n_of (what n
-counts), unit and note, with None where a number is undefined.
+reason of one sentence, and the entries of `evidence`, more than the verdict rests on.
 """
 
 import math
@@ -10,6 +9,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from expression_leakage.inference.evidence import (
+    agreement_evidence,
+    estimate_entry,
+    mitigation_evidence,
+    p_text,
+    percent,
+    place_text,
+    polarity_evidence,
+    scaling_evidence,
+)
 from expression_leakage.inference.matrix import Estimate
 from expression_leakage.inference.mitigation import Mitigation
 from expression_leakage.inference.polarity import Polarity
@@ -23,7 +32,7 @@ FEWEST_ITEMS = 6  # below, the bootstrap's intervals degenerate
 
 
 def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float]) -> dict:
-    """Claim 1, from the rows of `concordance.concordance`, or None without labels."""
+    """Claim 1, from the rows of `concordance` and `ceiling`, or None without labels."""
     if found is None or found["n"].max() == 0:
         return _verdict(
             NOT_TESTABLE,
@@ -45,20 +54,11 @@ def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float])
     else:
         deciding, verdict = primary.loc[primary["low"].fillna(-1).idxmin()], INCONCLUSIVE
         rest = f"which does not settle whether it reaches {limit:g}"
-    place = _place(deciding["condition"])
+    place = place_text(deciding["condition"])
     reason = f"Spearman's correlation is {_range(deciding, 2)} {place}, {rest}."
     if math.isnan(deciding["low"]):
-        reason = f"Scores or ratings vary too little to correlate {place}."
-    evidence = [
-        _entry(
-            f"{row.statistic}_{row.condition}",
-            f"{row.statistic.capitalize()} correlation, {_place(row.condition)}",
-            row.estimate, row.low, row.high, row.n, "continuations", "correlation",
-            f"{row.n_items} items, {row.n_excluded} continuations without score or rating",
-        )
-        for row in found.itertuples()
-    ]  # fmt: skip
-    return _verdict(verdict, reason, evidence)
+        reason = f"Scores or ratings vary too little for an interval {place}."
+    return _verdict(verdict, reason, agreement_evidence(found))
 
 
 def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
@@ -66,11 +66,14 @@ def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
     alpha, share = thresholds["alpha"], thresholds["adjacent_share"]
     test = found.permutation
     said = (
-        f"{_percent(found.falling)} of {found.n_pairs} adjacent sizes fall and"
-        f" {_percent(found.rising)} rise (permutation {_p(test.p_falls)} for falling,"
-        f" {_p(test.p_rises)} for rising)"
+        f"{percent(found.falling)} of {found.n_pairs} adjacent sizes fall and"
+        f" {percent(found.rising)} rise (permutation {p_text(test.p_falls)} for falling,"
+        f" {p_text(test.p_rises)} for rising)"
     )
-    if found.n_pairs == 0:
+    if found.rates["estimate"].isna().any():
+        verdict = NOT_TESTABLE
+        reason = "In a family no item has both polarities under every model."
+    elif found.n_pairs == 0:
         verdict, reason = NOT_TESTABLE, "No family has models of two sizes."
     elif test.smallest_p >= alpha:
         verdict = NOT_TESTABLE
@@ -84,44 +87,9 @@ def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
         verdict, reason = NOT_REPLICATED, f"Leakage rises with size: {said}."
     else:
         verdict = INCONCLUSIVE
-        need = f"p < {alpha:g} and {_percent(share)} of adjacent sizes"
+        need = f"p < {alpha:g} and {percent(share)} of adjacent sizes"
         reason = f"Neither direction reaches {need}: {said}."
-    return _verdict(verdict, reason, _scaling_evidence(found))
-
-
-def _scaling_evidence(found: Scaling) -> list[dict]:
-    test, slope, n = found.permutation, found.model_slope, len(found.rates)
-    how = "all listed" if test.exact else "sampled"
-    conditional = [
-        _estimate_entry(
-            f"slope_{row.family}",
-            "Slope, all families" if row.family == "all" else f"Slope, {row.family}",
-            row, "points per decade of parameters", "for these checkpoints",
-        )
-        for row in found.slopes.itertuples()
-    ]  # fmt: skip
-    rates = [
-        _estimate_entry(
-            f"elr_{row.model}", f"ELR, {row.model}", row, "%", f"{row.n_parameters} parameters"
-        )
-        for row in found.rates.itertuples()
-    ]
-    models = [
-        _entry("model_slope", "Slope of logit(ELR), family effects", slope.slope, slope.low,
-               slope.high, n, "models", "logits per decade of parameters",
-               f"ordinary least squares, {slope.df} degrees of freedom"),
-        _entry("p_falls", "Permutation p, falling", test.p_falls, None, None, n, "models", "p",
-               f"{test.arrangements} arrangements, {how}"),
-        _entry("p_rises", "Permutation p, rising", test.p_rises, None, None, n, "models", "p",
-               f"{test.arrangements} arrangements, {how}"),
-        _entry("smallest_p", "Smallest attainable p", test.smallest_p, None, None, n, "models",
-               "p", "whatever the data"),
-        _entry("falling", "Adjacent sizes that fall", 100 * found.falling, None, None,
-               found.n_pairs, "pairs of sizes", "%", ""),
-        _entry("rising", "Adjacent sizes that rise", 100 * found.rising, None, None,
-               found.n_pairs, "pairs of sizes", "%", ""),
-    ]  # fmt: skip
-    return [*models, *conditional, *rates]
+    return _verdict(verdict, reason, scaling_evidence(found))
 
 
 def judge_polarity(
@@ -129,15 +97,9 @@ def judge_polarity(
 ) -> dict:
     """Claim 3, from `polarity.paired_differences` and `rectify.rectified_polarity`."""
     limit, share = thresholds["difference"], thresholds["model_share"]
-    evidence = [
-        _estimate_entry("automatic", "Negative − positive, automatic", found.pooled, "points",
-                        "mean over models"),
-        _entry("models_negative", "Models where negative leaks more", 100 * found.share_negative,
-               None, None, len(found.models), "models", "%", "automatic"),
-        *(_estimate_entry(f"automatic_{row.model}", f"Negative − positive, {row.model}", row,
-                          "points", "automatic") for row in found.models.itertuples()),
-    ]  # fmt: skip
-    if found.pooled.n_items < 2:
+    evidence = polarity_evidence(found)
+    # No degrees of freedom: fewer than two items in some family.
+    if found.pooled.df < 1:
         reason = "Fewer than two items have both polarities under every model."
         return _verdict(NOT_TESTABLE, reason, evidence)
     if rectified is None:
@@ -149,114 +111,62 @@ def judge_polarity(
         return _verdict(INCONCLUSIVE, reason, evidence)
     evidence.insert(
         0,
-        _estimate_entry("rectified", "Negative − positive, rectified", rectified, "points",
-                        "prediction-powered by the labelled items"),
+        estimate_entry("rectified", "Negative − positive, rectified", rectified, "points",
+                       "prediction-powered by the labelled items"),
     )  # fmt: skip
     said = (
         f"The rectified difference is {_range(rectified, 1)} points, and negative leaks more in"
-        f" {_percent(found.share_negative)} of {len(found.models)} models"
+        f" {percent(found.share_negative)} of {len(found.models)} models"
     )
     if rectified.low > limit and found.share_negative >= share:
         return _verdict(REPLICATED, f"{said}.", evidence)
     if rectified.high < -limit and found.share_positive >= share:
         return _verdict(NOT_REPLICATED, f"{said}.", evidence)
-    need = f"a bound beyond {limit:g} and {_percent(share)} of models on the same side"
+    need = f"a bound beyond {limit:g} and {percent(share)} of models on the same side"
     return _verdict(INCONCLUSIVE, f"{said}; a verdict takes {need}.", evidence)
 
 
 def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict:
     """Claim 4, from `mitigation.compare_prompts`."""
     alpha, share = thresholds["alpha"], thresholds["reduction_share"]
-    evidence = _mitigation_evidence(found, share)
+    evidence = mitigation_evidence(found, share)
     tested = found.prompts[found.prompts["role"] == "mitigation"]
     base = f"leakage without a prompt is {_range(found.baseline, 1)} points"
+    if found.baseline.df < 1:
+        base = "fewer than two items show the leakage of every model without a prompt"
     if tested.empty:
         return _verdict(NOT_TESTABLE, f"No mitigation prompt ran; {base}.", evidence)
     # Written so that an undefined bound is not testable either.
     if not found.baseline.low > thresholds["baseline"]:
         limit = f"{thresholds['baseline']:g}"
-        reason = f"There is no leakage to mitigate: {base}, not above {limit}."
+        reason = f"There is no leakage above {limit} to mitigate: {base}."
         return _verdict(NOT_TESTABLE, reason, evidence)
     fails = tested["p_fails"] < alpha
     works = tested["p_works_holm"] < alpha
     if fails.all():
         reason = (
             f"Each of {len(tested)} prompts is shown to reduce leakage by less than"
-            f" {_percent(share)} (largest {_p(tested['p_fails'].max())}); {base}."
+            f" {percent(share)} (largest {p_text(tested['p_fails'].max())}); {base}."
         )
         return _verdict(REPLICATED, reason, evidence)
     if works.any():
         best = tested.loc[tested["p_works_holm"].idxmin()]
         reason = (
             f"{best['mitigation']} reduces leakage by {best['reduction']:.1f} points, more than"
-            f" {_percent(share)} (Holm {_p(best['p_works_holm'])}); {base}."
+            f" {percent(share)} (Holm {p_text(best['p_works_holm'])}); {base}."
         )
         return _verdict(NOT_REPLICATED, reason, evidence)
     reason = (
         f"{int(fails.sum())} of {len(tested)} prompts are shown to reduce leakage by less than"
-        f" {_percent(share)} and none by more; {base}."
+        f" {percent(share)} and none by more; {base}."
     )
     return _verdict(INCONCLUSIVE, reason, evidence)
-
-
-def _mitigation_evidence(found: Mitigation, share: float) -> list[dict]:
-    baseline = _estimate_entry("baseline", "Leakage without a prompt", found.baseline, "points",
-                               "ELR − 50, mean over models")  # fmt: skip
-    return [
-        baseline,
-        *(
-            _entry(
-                f"reduction_{row.mitigation}", f"Reduction by {row.mitigation}", row.reduction,
-                row.reduction_low, row.reduction_high, row.n_items, "items", "points",
-                f"{row.role}, {row.n_models} models, simultaneous interval;"
-                f" {_p(row.p_fails)} against a reduction by {_percent(share)} or more,"
-                f" {_p(row.p_works)} against a smaller one",
-            )
-            for row in found.prompts.itertuples()
-        ),
-    ]  # fmt: skip
 
 
 def _verdict(verdict: str, reason: str, evidence: list[dict]) -> dict:
     return {"verdict": verdict, "reason": reason, "evidence": evidence}
 
 
-def _place(condition: str) -> str:
-    return "pooled" if condition == "pooled" else f"within {condition}"
-
-
 def _range(row: object, digits: int) -> str:
     value, low, high = (row.estimate, row.low, row.high)
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3g}"
-
-
-def number(value: float | None) -> float | None:
-    """A JSON number, None where it is undefined."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _entry(
-    name: str, label: str, value: float, low: float | None, high: float | None,
-    n: int, n_of: str, unit: str, note: str,
-) -> dict:  # fmt: skip
-    return {
-        "name": name, "label": label, "value": number(value), "low": number(low),
-        "high": number(high), "n": int(n), "n_of": n_of, "unit": unit, "note": note,
-    }  # fmt: skip
-
-
-def _estimate_entry(name: str, label: str, row: object, unit: str, note: str) -> dict:
-    """Entry of an `Estimate`, or of a row that has its fields."""
-    excluded = f"{row.n_excluded} items left out" if row.n_excluded else ""
-    return _entry(
-        name, label, row.estimate, row.low, row.high, row.n_items, "items", unit,
-        "; ".join(part for part in (note, excluded) if part),
-    )  # fmt: skip

@@ -48,11 +48,6 @@ class Estimates:
             return interval(None, None, None)
         return interval(row["estimate"], row["low"], row["high"], digits)
 
-    def value(self, estimand: str, model: str, digits: int = 1, **where: str) -> str:
-        """Estimate alone, as text."""
-        row = self.get(estimand, model, **where)
-        return number(None if row is None else row["estimate"], digits)
-
 
 def leakage(estimates: Estimates) -> pd.DataFrame:
     """Leakage of every model on irrelevant stems without a mitigation prompt."""
@@ -69,7 +64,7 @@ def leakage(estimates: Estimates) -> pd.DataFrame:
                 "ELR both [%]": estimates.text("elr", model),
                 "ECR [points]": estimates.text("ecr", model),
                 "Shift": estimates.text("shift", model, digits=3),
-                "Charged rate [%]": estimates.value("charged_rate", model),
+                "Charged rate [%]": estimates.text("charged_rate", model),
                 "Items": _count(base, "n_items"),
                 "Samples": _count(base, "n_samples"),
                 "Items left out": _count(base, "n_excluded"),
@@ -87,8 +82,8 @@ def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
     checks = {(c["model"], c["guard"]): c for c in claims["guards"]["checks"]}
     rows = []
     for _, model, size in estimates.models.itertuples(index=False):
-        degenerate = checks.get((model, "degenerate text"), {}).get("value")
         failed = [g for (m, g), c in checks.items() if m == model and c["passed"] is False]
+        degenerate = checks.get((model, "degenerate text"), {})
         rows.append(
             {
                 "Model": model,
@@ -96,13 +91,37 @@ def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
                 "Placebo ELR [%]": estimates.text("placebo_elr", model),
                 "Context use [%]": estimates.text("elr", model, relevance="relevant"),
                 "Selectivity [points]": estimates.text("selectivity", model, relevance="both"),
-                "Ties [%]": estimates.value("tie_share", model),
-                "Copies injection [%]": estimates.value("copy_rate", model),
-                "Identical to control [%]": estimates.value("identical_share", model),
-                "Degenerate [%]": number(degenerate),
-                "Words": estimates.value("mean_words", model),
-                "Relatedness to stem": estimates.value("relatedness_stem", model, digits=2),
+                "Degenerate [%]": interval(*map(degenerate.get, ("value", "low", "high"))),
+                "Ties [%]": estimates.text("tie_share", model),
+                "Copies injection [%]": estimates.text("copy_rate", model),
+                "Items": _count(estimates.get("placebo_elr", model), "n_items"),
+                "Relevant items": _count(
+                    estimates.get("elr", model, relevance="relevant"), "n_items"
+                ),
                 "Flags": ", ".join(sorted(failed)) or "none",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def texts(estimates: Estimates) -> pd.DataFrame:
+    """What the test continuations are like, beside their sentiment."""
+    rows = []
+    for _, model, size in estimates.models.itertuples(index=False):
+        base = estimates.get("mean_words", model)
+        rows.append(
+            {
+                "Model": model,
+                "Parameters": compact_count(size),
+                "Words": estimates.text("mean_words", model),
+                "Identical to control [%]": estimates.text("identical_share", model),
+                "Relatedness to stem": estimates.text("relatedness_stem", model, digits=2),
+                "Relatedness to injection": estimates.text(
+                    "relatedness_injection", model, digits=2
+                ),
+                "Unscored [%]": estimates.text("unscored_share", model),
+                "Items": _count(base, "n_items"),
+                "Samples": _count(base, "n_samples"),
             }
         )
     return pd.DataFrame(rows)
@@ -233,6 +252,7 @@ def build_tables(
         "claims": scorecard(claims),
         "leakage": leakage(looked_up),
         "guards": guards(looked_up, claims),
+        "texts": texts(looked_up),
         "scaling": scaling(claims),
         "polarity": polarity(looked_up, claims),
         "mitigation": mitigation(claims, roles),
@@ -254,8 +274,10 @@ def captions(
         f" sentiment by {scorer}. ELR: chance is 50; ECR and shift: none is 0; charged rate: raw"
         f" share of test continuations. {ci} n is the number of items; samples are test and"
         " control continuations.",
-        "guards": f"Guards of {n_models} models, no mitigation prompt. n is the number of items"
-        f" in the table of leakage; context use rests on relevant stems. {ci}",
+        "guards": f"Guards of {n_models} models, no mitigation prompt. n is items; context use"
+        f" rests on relevant stems, all else on irrelevant ones. {ci}",
+        "texts": f"Test continuations of {n_models} models on irrelevant stems, no mitigation"
+        f" prompt. Relatedness is a cosine. n is items. {ci}",
         "scaling": "Leakage against log10 parameters: model-level tests (n is models) and slopes"
         " for these checkpoints (n is items, and intervals are clustered by item).",
         "polarity": f"Negative minus positive ELR on the same items. n is items. {ci}",
