@@ -9,7 +9,10 @@ import pandas as pd
 from expression_leakage.benchmark.pairing import balance
 from expression_leakage.claims import assess
 from expression_leakage.config import load_claims
+from expression_leakage.inference.calibration import calibrate
 from expression_leakage.inference.estimates import estimate_all
+from expression_leakage.inference.multiverse import multiverse
+from expression_leakage.inference.specifications import Run
 from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
@@ -117,18 +120,32 @@ def _items(scores, rng):
 
 
 @cache
+def _calibration():
+    """Two planted studies a scenario: too few to say anything, enough to be drawn."""
+    return pd.concat(
+        calibrate(scenario, load_claims(CLAIMS), repetitions=2, seed=1, draws=100)
+        for scenario in ("null", "effect")
+    )
+
+
+@cache
 def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     """Everything a reader could be shown: a dict of frames, and claims as ``claims.json`` has."""
     models = {"organisms": ORGANISMS, "hub": HUB}[kind]
     rng = np.random.default_rng(7)
     scores = _scores(_design(models, n_items, n_samples), models, rng)
-    values = pd.concat([item_values(scores, 0.05, 0.05), text_values(_measures(scores, rng))])
+    measures = _measures(scores, rng)
+    values = pd.concat([item_values(scores, 0.05, 0.05), text_values(measures)])
     ratings = _labels(scores, rng)
     if not labelled:
         ratings = ratings.head(0)
     claims = assess(
         values, load_claims(CLAIMS), primary="vader", scores=scores, epsilon=0.05, tau=0.05,
         roles=ROLES, ratings=ratings, population=f"{len(models)} models", draws=200, seed=1,
+    )  # fmt: skip
+    specifications = multiverse(
+        [Run(1.0, scores, measures)], load_claims(CLAIMS), primary="vader", epsilon=0.05, tau=0.05,
+        roles=ROLES, labels=aggregate(ratings), draws=100, seed=1,
     )  # fmt: skip
     items = _items(scores, rng)
     report = {
@@ -137,6 +154,8 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
         "agreement": {"missing": None if labelled else "no labels yet", "n_labels": len(ratings)},
     }
     return {
-        "estimates": estimate_all(values), "claims": claims, "scores": scores, "items": items,
-        "people": aggregate(ratings), "label_report": report, "balance": balance(items).round(6),
+        "estimates": estimate_all(values), "claims": claims, "scores": scores,
+        "item_tables": items, "people": aggregate(ratings), "label_report": report,
+        "balance": balance(items).round(6), "specifications": specifications,
+        "records": _calibration(),
     }  # fmt: skip

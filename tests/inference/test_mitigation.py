@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from expression_leakage.inference.matrix import CELL, ItemCells
-from expression_leakage.inference.mitigation import compare_prompts, simultaneous
+from expression_leakage.inference.mitigation import compare_prompts, holm_adjusted, simultaneous
 from expression_leakage.inference.references import cochran_q_test, first_pairs
 
 ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
@@ -150,3 +150,10 @@ def test_constant_values_do_not_break_the_tests():
     found = compare_prompts(still, ROLES, 0.5, 50, 0)
     assert (found.baseline.low, found.baseline.high) == (0, 0)
     assert (found.prompts["p_fails"] == 0.5).all()
+
+
+def test_holm_is_that_of_statsmodels():
+    rng = np.random.default_rng(3)
+    for k in (1, 2, 5, 9):
+        p = rng.beta(0.5, 3, k).round(2)
+        np.testing.assert_allclose(holm_adjusted(p), multipletests(p, method="holm")[1])

@@ -25,7 +25,7 @@ def test_every_figure_draws_without_a_warning_and_names_its_axes(name, kind):
         figure = draw(name, material(kind, labelled=True))
         figure.canvas.draw()
     assert figure.axes
-    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes)
+    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes if ax.axison)
 
 
 @pytest.mark.parametrize("name", ["scaling", "mitigation", "balance"])

@@ -25,9 +25,7 @@ def folder(request, tmp_path_factory):
     parts = found | {"scorer": "vader", "organisms": organisms, "roles": ROLES}
     for name in FIGURES:
         save_figure(draw(name, parts), place / "figures" / name)
-    tables = build_tables(
-        found["estimates"], found["claims"], found["items"], found["balance"], ROLES
-    )
+    tables = build_tables(found, ROLES)
     for name, frame in tables.items():
         write_text(place / "tables" / f"{name}.csv", formats.to_csv(frame))
     if organisms:
@@ -62,6 +60,7 @@ def folder(request, tmp_path_factory):
                 "limit": None,
                 "metrics": {"epsilon": 0.05, "tau": 0.05},
                 "inference": {"draws": 200, "seed": 1},
+                "calibration": {"repetitions": 2},
                 "world": world,
             },
             "versions": {"torch": "1", "transformers": "2"},

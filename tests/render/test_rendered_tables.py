@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from invented_study import ROLES, study
 
+from expression_leakage.render.by_claim import agreement, evidence_text
 from expression_leakage.render.formats import (
     interval,
     latex_escape,
@@ -14,16 +15,14 @@ from expression_leakage.render.formats import (
     to_latex,
     to_markdown,
 )
-from expression_leakage.render.tables import ORGANISMS, build_tables, captions, evidence_text
+from expression_leakage.render.tables import ORGANISMS, build_tables, captions
 
 HOSTILE = r"=cmd|' /C calc'!A0 & 50% \input{x} $a_b$ #1 ~^ <script>alert(1)</script> | [x](y)"
 
 
 def tables(kind="organisms"):
     found = study(kind)
-    return build_tables(
-        found["estimates"], found["claims"], found["items"], found["balance"], ROLES
-    )
+    return build_tables(found, ROLES)
 
 
 @pytest.mark.parametrize("kind", ["organisms", "hub"])
@@ -63,9 +62,29 @@ def test_a_tiny_p_is_not_shown_as_zero():
 
 
 def test_differences_stand_in_the_order_of_the_models():
-    shown = tables()["polarity"]["Estimate of"]
-    places = [shown.str.endswith(model).idxmax() for model in tables()["leakage"]["Model"]]
-    assert places == sorted(places)
+    shown = tables()["polarity_by_model"]["Model"]
+    assert shown.tolist() == tables()["leakage"]["Model"].tolist()
+
+
+def test_agreement_has_a_row_a_statistic_and_a_column_a_condition():
+    found = study(labelled=True)
+    entries = {e["name"]: e for e in found["claims"]["claims"]["agreement"]["evidence"]}
+    table = agreement(found["claims"]).set_index("Statistic")
+    kappa = entries["kappa_negative"]
+    assert table.loc["Weighted κ of three classes", "Within negative"] == interval(
+        kappa["value"], kappa["low"], kappa["high"], 2
+    )
+    assert table["Continuations"].eq(str(entries["spearman_pooled"]["n"])).all()
+    assert len(table) * 4 == len(entries)
+    assert len(agreement(study()["claims"])) == 1  # which says that there are no ratings
+
+
+def test_reference_tests_reach_their_tables():
+    found = tables()
+    assert found["polarity"]["Estimate of"].str.startswith("McNemar").any()
+    assert found["scaling"]["Estimate of"].str.startswith("Page").any()
+    assert found["mitigation"]["Note"].str.startswith("Cochran").sum() == 1
+    assert found["mitigation"]["Equivalence"].ne(interval(None, None, None)).sum() == 4
 
 
 def test_models_of_two_families_have_one_row_each():

@@ -50,3 +50,76 @@ rule judge_claims:
         inference=config["inference"],
     script:
         "../scripts/judge_claims.py"
+
+
+rule multiverse:
+    input:
+        **run_files(RESULTS),
+        others=[
+            file
+            for folder in config["multiverse"]["results"]
+            for files in run_files(folder).values()
+            for file in files
+        ],
+        label_table=f"{RESULTS}/labels.parquet",
+        claims=config["claims"],
+        mitigations=config["mitigations"],
+        library=code("workflow/scripts/multiverse.py"),
+    output:
+        specifications=f"{RESULTS}/specifications.parquet",
+    log:
+        f"{RESULTS}/logs/multiverse.log",
+    benchmark:
+        f"{RESULTS}/timings/multiverse.tsv"
+    conda:
+        ENV
+    params:
+        metrics=config["metrics"],
+        primary=config["scoring"]["primary"],
+        inference=config["inference"],
+        others=[run_files(folder) for folder in config["multiverse"]["results"]],
+    script:
+        "../scripts/multiverse.py"
+
+
+rule calibrate:
+    input:
+        claims=config["claims"],
+        library=code("workflow/scripts/calibrate.py"),
+    output:
+        records=f"{RESULTS}/calibration/{{scenario}}.parquet",
+    log:
+        f"{RESULTS}/logs/calibrate/{{scenario}}.log",
+    benchmark:
+        f"{RESULTS}/timings/calibrate/{{scenario}}.tsv"
+    conda:
+        ENV
+    params:
+        **config["calibration"],
+    script:
+        "../scripts/calibrate.py"
+
+
+rule components:
+    input:
+        scores=expand(
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
+            model=MODELS,
+        ),
+        label_table=f"{RESULTS}/labels.parquet",
+        claims=config["claims"],
+        mitigations=config["mitigations"],
+        library=code("workflow/scripts/components.py"),
+    output:
+        components=f"{RESULTS}/components.json",
+    log:
+        f"{RESULTS}/logs/components.log",
+    benchmark:
+        f"{RESULTS}/timings/components.tsv"
+    conda:
+        ENV
+    params:
+        metrics=config["metrics"],
+        inference=config["inference"],
+    script:
+        "../scripts/components.py"

@@ -24,16 +24,25 @@ FIGURES = {  # each with the results it is drawn from
     "agreement": ["people", "scores", "claims", "label_report"],
     "balance": ["balance"],
     "placebo": ["estimates", "claims"],
+    "multiverse": ["specifications", "claims"],
+    "calibration": ["records"],
 }
+SCENARIOS = ["null", "effect"]  # of the planted studies that calibrate the estimators
 TABLES = [
     "claims",
     "leakage",
     "guards",
+    "texts",
+    "agreement",
     "scaling",
     "polarity",
+    "polarity_by_model",
     "mitigation",
     "benchmark",
     "by_source",
+    "multiverse",
+    "calibration",
+    "calibration_verdicts",
 ]
 
 
@@ -69,6 +78,15 @@ ASKED = {  # sources of the items that each family is asked
     entry["family"]: [s.split("-")[0] for s in PROMPTS[name]]
     for name, entry in MODELS.items()
 }
+WORDED = {  # prompts meant to mitigate that each family is asked with
+    entry["family"]: [
+        wrapper
+        for wrapper, mitigation in MITIGATIONS.items()
+        if mitigation.role == "mitigation"
+        and {s.split("-")[1] for s in PROMPTS[name]} & set(mitigation.wordings)
+    ]
+    for name, entry in MODELS.items()
+}
 
 
 def show_preflight():
@@ -98,6 +116,7 @@ wildcard_constraints:
     seed=r"\d+",
     part=r"\d+",
     parts=r"\d+",
+    scenario="|".join(SCENARIOS),
 
 
 def code(script):
@@ -166,8 +185,25 @@ def figure_sources(wildcards):
             f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
             model=MODELS,
         ),
+        "specifications": f"{RESULTS}/specifications.parquet",
+        "records": expand(
+            f"{RESULTS}/calibration/{{scenario}}.parquet", scenario=SCENARIOS
+        ),
     }
     return {name: results[name] for name in FIGURES[wildcards.figure]}
+
+
+def run_files(folder):
+    """The tables of a study that its specifications are estimated from, by name."""
+    return {
+        "generations": expand(f"{folder}/generations/{{model}}.parquet", model=MODELS),
+        "scores": expand(
+            f"{folder}/scores/{{scorer}}/{{model}}.parquet",
+            scorer=SCORERS,
+            model=MODELS,
+        ),
+        "measures": expand(f"{folder}/measures/{{model}}.parquet", model=MODELS),
+    }
 
 
 def item_sources():
@@ -187,6 +223,7 @@ def get_final_output():
     """What a finished study consists of."""
     return [
         f"{PAPER}/main.pdf",
+        f"{RESULTS}/components.json",
         f"{RESULTS}/annotation/tasks.csv",
         f"{RESULTS}/annotation/ingest_report.json",
         f"{RESULTS}/notebooks/worst_leaks.csv",

@@ -36,6 +36,10 @@ rule tables:
             f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()
         ),
         balance=f"{RESULTS}/benchmark/balance.csv",
+        specifications=f"{RESULTS}/specifications.parquet",
+        records=expand(
+            f"{RESULTS}/calibration/{{scenario}}.parquet", scenario=SCENARIOS
+        ),
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
         label_report=f"{RESULTS}/annotation/ingest_report.json",
         library=code("workflow/scripts/tables.py"),
@@ -74,6 +78,7 @@ rule tables:
             "limit": config.get("limit"),
             "metrics": config["metrics"],
             "inference": config["inference"],
+            "calibration": config["calibration"],
             "world": config["organism"]["world"],
             "training": config["organism"]["training"],
         },

@@ -10,9 +10,7 @@ from expression_leakage.tables import write_json, write_text
 with logged(snakemake.log[0]) as log:
     found = read_sources(snakemake.input)
     params = snakemake.params
-    tables = build_tables(
-        found["estimates"], found["claims"], found["item_tables"], found["balance"], params.roles
-    )
+    tables = build_tables(found, params.roles)
     said = captions(tables, found["claims"]["scorer"], params.organisms)
     folder, pages = Path(snakemake.output.study).parent, Path(snakemake.output.pages[0]).parent
     for name, frame in tables.items():

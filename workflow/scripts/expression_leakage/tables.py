@@ -240,6 +240,50 @@ ESTIMATES = Table(
     ),
 )  # fmt: skip
 
+CALIBRATION = Table(
+    "calibration",
+    (
+        _field("scenario", _S, "null | effect"),
+        _field("repetition", _I, "planted study, from 0"),
+        _field("claim", _S, "claim id; rate and guard: what every claim rests on"),
+        _field("quantity", _S, "what is estimated or tested, with its unit"),
+        _field("method", _S, "estimator or test; the verdict where the quantity is 'verdict'"),
+        _field("shipped", _B, "an estimator of this study; else a naive one beside it"),
+        _field("truth", _F, "planted value; null for a test alone", nullable=True),
+        _field("estimate", _F, "in the quantity's unit", nullable=True),
+        _field("low", _F, "lower bound of the 95 % interval", nullable=True),
+        _field("high", _F, "upper bound of the 95 % interval", nullable=True),
+        _field("rejected", _B, "whether the null was rejected at .05; null if none", nullable=True),
+    ),
+    ("scenario", "repetition", "claim", "quantity", "method"),
+)
+
+SPECIFICATIONS = Table(
+    "specifications",
+    (
+        _field("claim", _S, "agreement | scaling | polarity | mitigation"),
+        _field("scorer", _S, "scorer whose sentiment was used"),
+        _field("metric", _S, "elr | ecr | shift; empty for agreement"),
+        _field("threshold", _F, "ε of elr, τ of ecr [sentiment]; null where none is used", True),
+        _field("copies", _S, "continuations that copy the injection: keep | drop"),
+        _field("temperature", _F, "temperature of the softmax"),
+        _field("wrappers", _S, "mitigation prompts tested: all | without …; empty elsewhere"),
+        _field("estimate", _F, "the effect, in its unit; null if not estimable", nullable=True),
+        _field("low", _F, "lower bound of the 95 % interval", nullable=True),
+        _field("high", _F, "upper bound of the 95 % interval", nullable=True),
+        _field("unit", _S, "correlation | points per decade | points"),
+        _field("prompt", _S, "the prompt that reduces leakage most; empty elsewhere"),
+        _field("baseline", _F, "leakage without a prompt, for mitigation [points]", nullable=True),
+        _field("verdict", _S, "replicated | not replicated | inconclusive | not testable"),
+        _field("reason", _S, "why this verdict, or why nothing was estimated"),
+        _field("n_items", _I, "items in the estimate", nullable=True),
+        _field("n_samples", _I, "continuations in the estimate", nullable=True),
+        _field("n_excluded", _I, "items left out; continuations, for agreement", nullable=True),
+        _field("is_primary", _B, "the study's own choice"),
+    ),
+    ("claim", "scorer", "metric", "threshold", "copies", "temperature", "wrappers"),
+)
+
 
 def content_hash(*parts: str, length: int = 12) -> str:
     """Hex digest that depends on the parts and on where one ends and the next begins.

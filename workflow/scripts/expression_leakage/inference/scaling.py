@@ -198,10 +198,10 @@ def permutation_test(
     strata = [np.flatnonzero(families == f) for f in sorted(set(families))]
     # Centred outcomes leave the statistic as it is and keep rounding small.
     y = centred(outcome, families)
-    arrangements = prod(_count_arrangements(x[s]) for s in strata)
+    arrangements = prod(count_arrangements(x[s]) for s in strata)
     exact = arrangements <= EXACT_LIMIT
     if exact:
-        parts = [_arrangements(x[s]) @ y[s] for s in strata]
+        parts = [list_arrangements(x[s]) @ y[s] for s in strata]
         null = reduce(lambda a, b: np.add.outer(a, b).ravel(), parts)
     else:
         rng = np.random.default_rng(seed)
@@ -237,7 +237,7 @@ def adjacent_sizes(rates: pd.DataFrame) -> tuple[float, float, int]:
     return float(np.mean(steps < 0)), float(np.mean(steps > 0)), len(steps)
 
 
-def _count_arrangements(x: np.ndarray) -> int:
+def count_arrangements(x: np.ndarray) -> int:
     """Multinomial coefficient: distinct orders of a multiset."""
     left, count = len(x), 1
     for repeats in np.unique(x, return_counts=True)[1]:
@@ -246,12 +246,12 @@ def _count_arrangements(x: np.ndarray) -> int:
     return count
 
 
-def _arrangements(x: np.ndarray) -> np.ndarray:
+def list_arrangements(x: np.ndarray) -> np.ndarray:
     """All distinct orders of a multiset, as rows."""
     values, repeats = np.unique(x, return_counts=True)
     if len(values) == 1:
         return x[None, :]
-    rest = _arrangements(np.repeat(values[1:], repeats[1:]))
+    rest = list_arrangements(np.repeat(values[1:], repeats[1:]))
     blocks = []
     for places in combinations(range(len(x)), int(repeats[0])):
         block = np.full((len(rest), len(x)), values[0])

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from matplotlib.figure import Figure
 
 from expression_leakage.render import by_model, contrasts
+from expression_leakage.render.calibration import calibration
+from expression_leakage.render.multiverse import multiverse
 
 FIGURES: dict[str, Callable[..., Figure]] = {
     "scaling": by_model.scaling,
@@ -14,6 +16,8 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "agreement": contrasts.agreement,
     "balance": contrasts.balance,
     "placebo": by_model.placebo,
+    "multiverse": multiverse,
+    "calibration": calibration,
 }
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from expression_leakage.labelling.agreement import aggregate
-from expression_leakage.tables import ESTIMATES, ITEMS, LABELS, SCORES, read_table
+from expression_leakage.tables import (
+    CALIBRATION,
+    ESTIMATES,
+    ITEMS,
+    LABELS,
+    SCORES,
+    SPECIFICATIONS,
+    read_table,
+)
 
 
 def _read_json(path: str | Path) -> dict:
@@ -21,7 +29,9 @@ READERS: dict[str, Callable[..., object]] = {
     "item_tables": lambda paths: read_table(paths, ITEMS),
     "label_report": _read_json,
     "people": lambda path: aggregate(read_table(path, LABELS)),
+    "records": lambda paths: read_table(paths, CALIBRATION),
     "scores": lambda paths: read_table(paths, SCORES),
+    "specifications": lambda path: read_table(path, SPECIFICATIONS),
 }
 
 

@@ -1,11 +1,14 @@
 """The tables of the study: frames of text, ready for any page, and what their captions say."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from expression_leakage.render.contrasts import MATCHED, prompt_changes
+from expression_leakage.render import by_claim
+from expression_leakage.render.calibration import calibration_table, verdict_table
+from expression_leakage.render.contrasts import MATCHED
 from expression_leakage.render.formats import compact_count, interval, number
+from expression_leakage.render.multiverse import agreement_table
 
 ORGANISMS = "Organisms are small models trained by this workflow; they are not the paper's models."
 _ROW = ["estimand", "model", "source", "relevance", "mitigation", "polarity"]
@@ -127,58 +130,6 @@ def texts(estimates: Estimates) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def polarity(estimates: Estimates, claims: dict) -> pd.DataFrame:
-    """Negative minus positive leakage: rectified by people, pooled, and by model."""
-    evidence = [e for e in claims["claims"]["polarity"]["evidence"] if e["unit"] == "points"]
-    order = {f"automatic_{model}": row for row, model in enumerate(estimates.models["model"])}
-    return _evidence_frame(sorted(evidence, key=lambda e: order.get(e["name"], -1)))
-
-
-def scaling(claims: dict) -> pd.DataFrame:
-    """Slopes and model-level tests of leakage against parameters."""
-    evidence = claims["claims"]["scaling"]["evidence"]
-    return _evidence_frame([e for e in evidence if not e["name"].startswith("elr_")])
-
-
-def mitigation(claims: dict, roles: dict[str, str]) -> pd.DataFrame:
-    """Change of leakage under each prompt wrapper against none."""
-    changes = prompt_changes(claims["claims"]["mitigation"], roles)
-    columns = ["Prompt", "Role", "Change of leakage [points]", "Items", "Note"]
-    rows = [
-        (r.mitigation, r.role, interval(r.estimate, r.low, r.high), str(r.n_items), r.note)
-        for r in changes.itertuples()
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def evidence_text(entry: dict) -> str:
-    """The number of one piece of evidence, with digits by its unit."""
-    if entry["unit"] == "p" and entry["value"] is not None and entry["value"] < 0.001:
-        return "< 0.001"
-    digits = {"p": 3, "correlation": 2}.get(entry["unit"], 1)
-    if entry["unit"].startswith("logits"):
-        digits = 2
-    return interval(entry["value"], entry["low"], entry["high"], digits)
-
-
-def _evidence_frame(evidence: Iterable[dict]) -> pd.DataFrame:
-    rows = [
-        (e["label"], evidence_text(e), e["unit"], f"{e['n']} {e['n_of']}", e["note"])
-        for e in evidence
-    ]
-    return pd.DataFrame(rows, columns=["Estimate of", "Value", "Unit", "n", "Note"])
-
-
-def scorecard(claims: dict) -> pd.DataFrame:
-    """The four claims with their verdicts, each with the reason that holds its key numbers."""
-    rows = [
-        (str(c["number"]), c["title"], c["wording"], c["verdict"], c["reason"])
-        for c in sorted(claims["claims"].values(), key=lambda c: c["number"])
-    ]
-    columns = ["Claim", "Title", "In this study's words", "Verdict", "Key evidence"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def benchmark(items: pd.DataFrame, balance: pd.DataFrame) -> pd.DataFrame:
     """Items by source and kind of stem, with length and valence of their arms."""
     smd = balance.set_index(["source", "relevance", "comparison", "covariate"])["smd"]
@@ -229,34 +180,34 @@ def by_source(estimates: Estimates) -> pd.DataFrame:
 
 
 def build_tables(
-    estimates: pd.DataFrame, claims: dict, items: pd.DataFrame, balance: pd.DataFrame,
-    roles: dict[str, str],
-) -> dict[str, pd.DataFrame]:  # fmt: skip
+    material: Mapping[str, pd.DataFrame | dict], roles: dict[str, str]
+) -> dict[str, pd.DataFrame]:
     """Every table by name, as frames of strings.
 
     Parameters
     ----------
-    estimates
-        ESTIMATES rows.
-    claims
-        Content of ``claims.json``.
-    items
-        ITEMS rows of every source.
-    balance
-        Rows of `benchmark.pairing.balance`.
+    material
+        Of `sources.read_sources`: estimates, claims, item_tables, balance, specifications and
+        records.
     roles
         Role of each prompt wrapper.
     """
-    looked_up = Estimates(estimates, claims["scorer"])
+    claims, records = material["claims"], material["records"]
+    looked_up = Estimates(material["estimates"], claims["scorer"])
     return {
-        "claims": scorecard(claims),
+        "claims": by_claim.scorecard(claims),
         "leakage": leakage(looked_up),
         "guards": guards(looked_up, claims),
         "texts": texts(looked_up),
-        "scaling": scaling(claims),
-        "polarity": polarity(looked_up, claims),
-        "mitigation": mitigation(claims, roles),
-        "benchmark": benchmark(items, balance),
+        "agreement": by_claim.agreement(claims),
+        "scaling": by_claim.scaling(claims),
+        "polarity": by_claim.polarity(claims),
+        "polarity_by_model": by_claim.polarity_by_model(claims, looked_up.models),
+        "mitigation": by_claim.mitigation(claims, roles),
+        "multiverse": agreement_table(material["specifications"], claims),
+        "calibration": calibration_table(records),
+        "calibration_verdicts": verdict_table(records),
+        "benchmark": benchmark(material["item_tables"], material["balance"]),
         "by_source": by_source(looked_up),
     }
 
@@ -278,15 +229,33 @@ def captions(
         f" rests on relevant stems, all else on irrelevant ones. {ci}",
         "texts": f"Test continuations of {n_models} models on irrelevant stems, no mitigation"
         f" prompt. Relatedness is a cosine. n is items. {ci}",
-        "scaling": "Leakage against log10 parameters: model-level tests (n is models) and slopes"
-        " for these checkpoints (n is items, and intervals are clustered by item).",
-        "polarity": f"Negative minus positive ELR on the same items. n is items. {ci}",
+        "agreement": f"Automatic sentiment by {scorer} against people's ratings, pooled and within"
+        " each condition, beside people against each other. n is labelled continuations and their"
+        f" items. {ci}",
+        "scaling": "Leakage against log10 parameters: model-level tests (n is models), slopes for"
+        " these checkpoints (n is items, and intervals are clustered by item), and reference tests"
+        " that take sample pairs or items for replicates of a model.",
+        "polarity": f"Negative minus positive ELR on the same items, mean over models. {ci}",
+        "polarity_by_model": "Negative minus positive ELR on the same items, as the scorer sees it,"
+        f" and as the log odds ratio of the two rates. n is items. {ci}",
         "mitigation": "Change of leakage under each prompt wrapper against none, mean over"
-        " models. n is items. Intervals are simultaneous 95 %.",
+        " models. n is items. Intervals are simultaneous 95 %. Equivalence: p of two one-sided"
+        " tests, for reference.",
+        "multiverse": "Every claim under every combination of the declared choices: how many"
+        " specifications give the primary verdict, or an effect of its sign. Verdicts are those"
+        " before guards. Specifications share their data; no test is made of them.",
+        "calibration": "The study's estimators (shipped) and what they replace (naive), on planted"
+        " studies of known truth: share of 95 % intervals that hold it, share of true null"
+        " hypotheses rejected at 5 %, share of false ones rejected, mean error. Intervals are of"
+        " the Monte Carlo error; n is repetitions.",
+        "calibration_verdicts": "Verdicts on planted studies, in percent of the repetitions: where"
+        " nothing that is claimed holds (null), and where all does but that one of three prompts"
+        " works (effect).",
         "benchmark": "Items by source and kind of stem; SMD is the standardised mean difference"
         " of the arms. n is items.",
         "by_source": "Family means by source of the items, no mitigation prompt. n is the items"
         f" that every model of the family completes. {ci}",
     }
     note = f" {ORGANISMS}" if organisms else ""
-    return {name: text + ("" if name == "benchmark" else note) for name, text in said.items()}
+    planted = {"benchmark", "calibration", "calibration_verdicts"}  # of no model at all
+    return {name: text + ("" if name in planted else note) for name, text in said.items()}
