@@ -87,6 +87,33 @@ def test_conditions_that_never_ran_have_no_rows():
     assert "placebo_elr" not in set(values["estimand"])
 
 
+def test_a_condition_is_expected_only_of_the_mitigations_and_items_it_ran_on():
+    whole = {**UNIT, "placebo": [0.0]}
+    one_armed = {"control": [0.0], "positive": [0.4]}
+    scores = pd.concat(
+        [
+            scores_of(whole),
+            scores_of({"control": [0.0]}, item="i2"),
+            scores_of(one_armed, mitigation="k"),
+            scores_of(one_armed, item="i3", relevance="relevant"),
+            scores_of(one_armed, item="i4", source="webtext"),
+        ]
+    )
+    values = item_values(scores, epsilon=0, tau=0.3)
+    pairs = values[values["estimand"].isin(["elr", "placebo_elr"])]
+    found = pairs.groupby(["estimand", "item_id", "mitigation"])["polarity"].agg(sorted)
+    arms = ["both", "negative", "positive"]
+    assert found.to_dict() == {
+        ("elr", "i1", "none"): arms,
+        ("elr", "i2", "none"): arms,  # of a kind that has them, so its values are null
+        ("elr", "i1", "k"): ["positive"],
+        ("elr", "i3", "none"): ["positive"],
+        ("elr", "i4", "none"): ["positive"],
+        ("placebo_elr", "i1", "none"): ["both"],
+        ("placebo_elr", "i2", "none"): ["both"],
+    }
+
+
 def test_placebo_is_compared_upwards():
     arms = {**UNIT, "placebo": [0.5, -0.5, 0.0]}
     values = item_values(scores_of(arms), epsilon=0, tau=0.3)

@@ -30,6 +30,17 @@ def test_means_are_the_values(values, cells):
     assert cells.means[cells.items.get_loc(row["item_id"]), column] == row["value"]
 
 
+def test_cells_are_every_model_under_every_mitigation_and_polarity_of_any(values):
+    prompted = values[(values["model"] == "m") & (values["polarity"] == "both")]
+    cells = ItemCells.from_values(pd.concat([prompted.assign(mitigation="k"), values]))
+    kinds = [("k", "both"), ("none", "both"), ("none", "negative"), ("none", "positive")]
+    assert cells.cells.to_list() == [(model, *kind) for model in "lms" for kind in kinds]
+    lacking = cells.cells.get_indexer([("l", "k", "both"), ("s", "k", "both")])
+    assert not cells.listed[:, lacking].any()
+    assert np.isnan(cells.means[:, lacking]).all()
+    np.testing.assert_array_equal(np.delete(cells.listed, lacking, axis=1), True)
+
+
 def test_equals_statsmodels_clustered_ols(values, cells):
     design = pd.get_dummies(
         pd.MultiIndex.from_frame(values[cells.cells.names]).map("|".join), dtype=float

@@ -63,25 +63,28 @@ _TEXT_MEANS = {
 
 @dataclass(frozen=True)
 class _Units:
-    """The units of a frame: each row's unit, and each unit's describing columns."""
+    """The units of a frame: each row's unit, each unit's describing columns and its kind, which
+    is one of source × relevance × mitigation."""
 
     of_row: np.ndarray
     heads: pd.DataFrame
+    kind: np.ndarray
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> "_Units":
         of_row = frame.groupby(_UNIT, sort=True).ngroup().to_numpy()
         first = np.unique(of_row, return_index=True)[1]
-        return cls(of_row, frame[_HEAD].iloc[first].reset_index(drop=True))
+        heads = frame[_HEAD].iloc[first].reset_index(drop=True)
+        kind = heads.groupby(["source", "relevance", "mitigation"]).ngroup().to_numpy()
+        return cls(of_row, heads, kind)
 
     def total(self, rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Sum of weights (or number of rows) per unit, over some rows."""
         return np.bincount(self.of_row[rows], weights, minlength=len(self.heads))
 
     def expecting(self, rows: np.ndarray) -> np.ndarray:
-        """Units whose source, relevance and mitigation have any of these rows."""
-        kind = self.heads.groupby(["source", "relevance", "mitigation"]).ngroup().to_numpy()
-        return np.isin(kind, kind[self.of_row[rows]])
+        """Units of a kind that has any of these rows."""
+        return np.isin(self.kind, self.kind[self.of_row[rows]])
 
 
 @dataclass(frozen=True)

@@ -142,11 +142,12 @@ def rectified_polarity(
         & (matched["relevance"] == "irrelevant")
         & matched["condition"].isin(["control", *POLARITIES])
     ]
+    corrections = _corrections(matched, epsilon, tau, metric)
     estimate, influences, used = 0.0, [], []
     for family, members in models.groupby("family"):
         automatic = _automatic(cells, list(members.index))
-        own = matched[matched["family"] == family]
-        correction = _correction(own, epsilon, tau, metric)
+        correction = corrections[corrections.index.get_level_values("family") == family]
+        correction = correction.droplevel("family")
         correction = correction[correction.index.isin(automatic.index)]
         if len(correction) < 2:
             return None
@@ -172,22 +173,23 @@ def _automatic(cells: ItemCells, models: list[str]) -> pd.Series:
     return pd.Series(contrast[complete[:, 0], 0], cells.items[complete[:, 0]])
 
 
-def _correction(matched: pd.DataFrame, *law: float | str) -> pd.Series:
-    """Mean over models of human minus automatic difference of every labelled item."""
+def _corrections(matched: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
+    """Mean over models of human minus automatic difference, by (family, item_id)."""
     scored = matched[matched["human"].notna() & matched["sentiment"].notna()]
+    index = ["family", "model", "item_id"]
     if scored.empty:
-        return pd.Series(dtype=float)
-    human = _difference(scored.assign(sentiment=scored["human"]), *law)
-    return (human - _difference(scored, *law)).dropna().groupby("item_id").mean()
-
-
-def _difference(scores: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
-    """Negative minus positive by (model, item_id), null where a condition is missing."""
-    values = item_values(scores, epsilon, tau)
+        return pd.Series(dtype=float, index=pd.MultiIndex.from_tuples([], names=index[::2]))
+    # All are under mitigation 'none'; its place takes who judged, for one table of values.
+    views = {"automatic": scored, "human": scored.assign(sentiment=scored["human"])}
+    both = pd.concat([view.assign(mitigation=who) for who, view in views.items()])
+    values = item_values(both, epsilon, tau)
     values = values[values["estimand"] == metric]
-    wide = values.pivot(index=["model", "item_id"], columns="polarity", values="value")
-    wide = wide.reindex(columns=["negative", "positive"])
-    return METRICS[metric].factor * (wide["negative"] - wide["positive"])
+    wide = values.pivot(index=index, columns=["mitigation", "polarity"], values="value")
+    arms = pd.MultiIndex.from_product([views, POLARITIES])
+    wide = METRICS[metric].factor * wide.reindex(columns=arms)
+    difference = {who: wide[who, "negative"] - wide[who, "positive"] for who in views}
+    correction = (difference["human"] - difference["automatic"]).dropna()
+    return correction.groupby(level=index[::2]).mean()
 
 
 def _influence(values: pd.Series) -> pd.Series:

@@ -1,6 +1,7 @@
 """How the calibration of the instrument is shown: a table, the verdicts, and a figure."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import matplotlib as mpl
 import numpy as np
@@ -130,8 +131,11 @@ def verdict_table(records: pd.DataFrame) -> pd.DataFrame:
     """
     own = records[records["quantity"] == "verdict"]
     rows = []
-    for (claim, scenario), part in own.groupby(["claim", "scenario"], sort=False):
-        given = part["method"].value_counts(normalize=True)
+    shown = dict(list(own.groupby(["claim", "scenario"])["method"]))
+    for claim, scenario in product(_CLAIMS, SCENARIOS):
+        if (claim, scenario) not in shown:
+            continue
+        given = shown[claim, scenario].value_counts(normalize=True)
         row = {"Claim": _CLAIMS[claim], "Scenario": scenario}
         rows.append(row | {f"{v} [%]": number(100 * given.get(v, 0.0)) for v in _VERDICTS})
     return pd.DataFrame(rows)
