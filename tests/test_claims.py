@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from expression_leakage.claims import Evidence, judge
 from expression_leakage.config import load_claims
@@ -38,9 +39,9 @@ def agreement_rows(pooled, control, negative, positive=(0.55, 0.7), n_items=30):
     )
 
 
-def scaling_of(p_falls, p_rises, falling, rising, smallest_p=1 / 24, n_pairs=3):
-    counts = {"n_items": 50, "n_samples": 500, "n_excluded": 2}
-    numbers = {"estimate": 55.0, "se": 1.0, "low": 53.0, "high": 57.0, "df": 49} | counts
+def scaling_of(p_falls, p_rises, falling, rising, smallest_p=1 / 24, n_pairs=3, n_items=50):
+    counts = {"n_items": n_items, "n_samples": 500, "n_excluded": 2}
+    numbers = {"estimate": 55.0, "se": 1.0, "low": 53.0, "high": 57.0, "df": n_items - 1} | counts
     rates = pd.DataFrame([{"model": "m", "family": "f", "n_parameters": 10} | numbers])
     slopes = pd.DataFrame([{"family": f} | numbers for f in ("f", "all")])
     nan = float("nan")
@@ -91,7 +92,8 @@ def verdict_of(claim, **changes):
     ("bounds", "verdict"),
     [
         ([(0.6, 0.8), (0.5, 0.7), (0.55, 0.7)], "replicated"),
-        ([(0.6, 0.8), (0.2, 0.49), (0.55, 0.7)], "not replicated"),
+        ([(0.6, 0.8), (0.2, 0.40), (0.55, 0.7)], "not replicated"),
+        ([(0.6, 0.8), (0.2, 0.49), (0.55, 0.7)], "inconclusive"),  # not with all four at once
         ([(0.6, 0.8), (0.4, 0.6), (0.55, 0.7)], "inconclusive"),
         ([(0.6, 0.8), (np.nan, np.nan), (0.55, 0.7)], "inconclusive"),
         ([(np.nan, np.nan)] * 3, "inconclusive"),
@@ -109,6 +111,39 @@ def test_agreement_needs_every_condition_and_enough_items():
     partial = rows[rows["condition"] != "negative"]
     assert verdict_of("agreement", agreement=rows) == "replicated"
     assert verdict_of("agreement", agreement=partial) == "inconclusive"
+
+
+def test_bounds_that_hold_together_are_those_of_a_smaller_level():
+    """Fisher's z of a correlation over 30 items, at 95 % each or over four bounds."""
+    se, df = 0.1, 29
+    rows = agreement_rows((0.6, 0.8), (0.6, 0.8), (0.6, 0.8))
+    for level, verdict in ((0.05 / 4, "not replicated"), (0.05 / 4 * 1.1, "inconclusive")):
+        # The joint bound lies at the threshold, just below it or just above it.
+        centre = np.arctanh(0.5) - stats.t.isf(level / 2, df) * se - 1e-9
+        low, high = np.tanh(centre + np.array([-1, 1]) * stats.t.isf(0.025, df) * se)
+        at = rows["condition"] == "negative"
+        rows.loc[at, ["estimate", "low", "high"]] = np.tanh(centre), low, high
+        assert verdict_of("agreement", agreement=rows) == verdict
+
+
+@pytest.mark.parametrize("claim", ["scaling", "polarity", "mitigation"])
+def test_no_verdict_rests_on_fewer_items_than_declared(claim):
+    fewest = DECLARED["claims"][claim]["thresholds"]["items"]
+    for n, testable in ((fewest, True), (fewest - 1, False)):
+        sure = {
+            "scaling": scaling_of(1 / 24, 1, 1, 0, n_items=n),
+            "polarity": polarity_of(estimate(5, 4, 6, n), 1.0, 0.0),
+            "rectified": estimate(5, 4, 6, n),
+            "mitigation": mitigation_of(estimate(5, 4, 6, n), a=(0.001, 0.9)),
+        }
+        assert (verdict_of(claim, **sure) == "replicated") == testable
+        assert testable or verdict_of(claim, **sure) == "not testable"
+
+
+def test_polarity_takes_labelled_items_of_every_model():
+    found = {"polarity": polarity_of(estimate(5, 4, 6), 1.0, 0.0)}
+    assert verdict_of("polarity", rectified=estimate(5, 4, 6, 6), **found) == "replicated"
+    assert verdict_of("polarity", rectified=estimate(5, 4, 6, 5), **found) == "inconclusive"
 
 
 def test_agreement_without_labels_says_how_to_supply_them():

@@ -5,7 +5,7 @@ from planted import THREE_SIZES, planted_scores
 from scipy import stats
 
 from expression_leakage.errors import InputError
-from expression_leakage.inference.estimates import estimate_all, model_table
+from expression_leakage.inference.estimates import estimate_all, model_table, require_models
 from expression_leakage.metrics import item_values
 from expression_leakage.tables import ESTIMATES, check
 
@@ -109,6 +109,13 @@ def test_a_model_without_a_cell_empties_the_family_row_and_counts_it(scores):
     assert (family["n_items"], family["n_excluded"]) == (0, 40)
     assert row(estimates, model="all")["n_items"] == 40
     check(estimates, ESTIMATES, "estimates")
+
+
+def test_a_model_without_scores_is_named():
+    scores = pd.DataFrame({"model": ["a", "a", "c"]})
+    require_models(scores, ["a", "c"])
+    with pytest.raises(InputError, match="model b: has no scores"):
+        require_models(scores, ["a", "b", "c"])
 
 
 def test_several_scorers_and_families_stand_apart(values):

@@ -102,6 +102,21 @@ def test_incomplete_items_are_left_out_and_counted(values):
     assert (untouched.n_items, untouched.n_excluded) == (60, 0)
 
 
+def test_an_item_that_one_model_lacks_altogether_is_counted_too(values):
+    lacking = values[(values["model"] != "s") | (values["item_id"] != values["item_id"].iloc[0])]
+    cells = ItemCells.from_values(lacking)
+    one = cells.contrast(cells.mean_of(["s"], "none", "negative"))
+    assert (one.n_items, one.n_excluded) == (59, 1)
+
+
+def test_a_cell_that_a_model_never_ran_lacks_no_items(values):
+    more = pd.concat([values, values[values["model"] == "m"].assign(mitigation="a")])
+    cells = ItemCells.from_values(more)
+    table = cells.estimates(np.eye(len(cells.cells))).set_index(cells.cells)
+    assert table.loc[("m", "a", "both"), "n_items"] == 60
+    assert table.loc[("s", "a", "both"), ["n_items", "n_excluded"]].eq(0).all()
+
+
 def two_families(values):
     """The same models again, asked other items."""
     again = values.assign(

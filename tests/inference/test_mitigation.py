@@ -7,6 +7,7 @@ from planted import THREE_SIZES, leaks, planted_scores
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import CELL, ItemCells
 from expression_leakage.inference.mitigation import compare_prompts, holm_adjusted, simultaneous
 from expression_leakage.inference.references import cochran_q_test, first_pairs
@@ -77,6 +78,13 @@ def test_a_prompt_is_compared_on_the_models_that_ran_it():
     two = values[values["model"].isin(["m", "l"])]
     same = compare_prompts(two, ROLES, 0.5, 50, 0).prompts.set_index("mitigation")
     assert found.loc["a", "excess"] == pytest.approx(same.loc["a", "excess"])
+
+
+def test_a_prompt_without_any_score_in_a_model_is_an_error_and_not_left_out():
+    values = planted({})
+    at = (values["mitigation"] == "b") & (values["model"] == "s")
+    with pytest.raises(InputError, match="model s, mitigation b, polarity both: no item has"):
+        compare_prompts(values.assign(value=values["value"].mask(at)), ROLES, 0.5, 50, 0)
 
 
 def test_without_prompts_only_the_baseline_remains():

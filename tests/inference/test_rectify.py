@@ -117,6 +117,32 @@ def test_families_of_different_items_are_rectified_apart(scores, labels):
     assert rectified_polarity(cells, models, labels, both, 0.05) is None
 
 
+def test_models_weigh_alike_however_many_of_their_items_are_labelled(scores, labels):
+    cells = ItemCells.from_values(leaks(scores))
+    few = labels[(labels["model"] != "s") | (labels["item_id"] < "irrelevant0010")]
+    found = rectified_polarity(cells, MODELS, few, scores, epsilon=0.05)
+    alone = [
+        rectified_polarity(cells, MODELS.loc[[m]], few, scores, epsilon=0.05) for m in MODELS.index
+    ]
+    assert found.estimate == pytest.approx(np.mean([one.estimate for one in alone]))
+    assert found.df == 9
+
+
+def test_labels_of_other_models_are_left_aside(scores, labels):
+    rest = MODELS.drop("s")
+    cells = ItemCells.from_values(leaks(scores))
+    wrong = labels.assign(sentiment=labels["sentiment"].where(labels["model"] != "s", 1.0))
+    found = rectified_polarity(cells, rest, wrong, scores, epsilon=0.05)
+    own = labels[labels["model"] != "s"]
+    assert found == rectified_polarity(cells, rest, own, scores, epsilon=0.05)
+
+
+def test_one_triple_of_a_model_rectifies_nothing(scores, labels):
+    cells = ItemCells.from_values(leaks(scores))
+    one = labels[(labels["model"] != "s") | (labels["item_id"] == "irrelevant0000")]
+    assert rectified_polarity(cells, MODELS, one, scores, epsilon=0.05) is None
+
+
 def test_bad_labels_give_one_clear_error(scores, labels):
     with pytest.raises(InputError, match="1 labels of unknown continuations"):
         match_labels(pd.concat([labels, labels.iloc[:1].assign(sample=99)]), scores)

@@ -21,25 +21,25 @@ CLAIMS = {
     "agreement": {
         "number": 1,
         "title": "Agreement",
-        "thresholds": {"spearman": 0.5},
+        "thresholds": {"spearman": 0.5, "items": 6},
         "smallest_effect": {"value": 0.7, "unit": "correlation", "meaning": "m"},
     },
     "scaling": {
         "number": 2,
         "title": "Scaling",
-        "thresholds": {"alpha": 0.05, "adjacent_share": 0.75},
+        "thresholds": {"alpha": 0.05, "adjacent_share": 0.75, "items": 10},
         "smallest_effect": {"value": -0.5, "unit": "logits per decade", "meaning": "m"},
     },
     "polarity": {
         "number": 3,
         "title": "Polarity",
-        "thresholds": {"difference": 0, "model_share": 0.8},
+        "thresholds": {"difference": 0, "model_share": 0.8, "items": 10, "labelled_items": 6},
         "smallest_effect": {"value": 10, "unit": "points", "meaning": "m"},
     },
     "mitigation": {
         "number": 4,
         "title": "Mitigation",
-        "thresholds": {"alpha": 0.05, "reduction_share": 0.5, "baseline": 0},
+        "thresholds": {"alpha": 0.05, "reduction_share": 0.5, "baseline": 0, "items": 10},
         "smallest_effect": {"value": 0.1, "unit": "share taken away", "meaning": "m"},
     },
 }

@@ -13,8 +13,12 @@ from expression_leakage.tables import SPECIFICATIONS, check
 
 NAMES = {"agreement": "Agreement", "scaling": "Scaling", "polarity": "Polarity",
          "mitigation": "Mitigation"}  # fmt: skip
-CLAIMS = {"claims": {name: {"number": k, "title": title} for k, (name, title) in
-                     enumerate(NAMES.items(), start=1)}}  # fmt: skip
+CLAIMS = {
+    "claims": {
+        name: {"number": k, "title": title, "verdict": "not testable"}
+        for k, (name, title) in enumerate(NAMES.items(), start=1)
+    }
+}
 CHOICES = {"metrics": ["elr", "ecr", "shift"], "thresholds": [0, 0.05, 0.2],
            "copies": ["keep", "drop"]}  # fmt: skip
 PROMPTS = ("ignore_context", "last_sentence", "name_distraction", "neutral_tone")
@@ -168,7 +172,9 @@ def test_the_table_counts_agreement_claim_by_claim():
     frame["unit"] = frame["claim"].map(UNITS)
     table = agreement_table(frame, CLAIMS)
     assert table.map(lambda cell: isinstance(cell, str)).all(axis=None)
-    assert table.to_dict("records") == [
+    without = table[table["Specifications"] == "0"]
+    assert without["Claim"].tolist() == ["1 Agreement", "3 Polarity"]
+    assert table.drop(without.index).to_dict("records") == [
         {"Claim": "2 Scaling", "Primary verdict": "replicated", "Specifications": "3",
          "Same verdict [%]": "67", "Same sign [%]": "67", "Replicated": "2",
          "Not replicated": "0", "Inconclusive": "1", "Not testable": "0",

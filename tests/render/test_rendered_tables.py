@@ -74,7 +74,8 @@ def test_agreement_has_a_row_a_statistic_and_a_column_a_condition():
     assert table.loc["Weighted κ of three classes", "Within negative"] == interval(
         kappa["value"], kappa["low"], kappa["high"], 2
     )
-    assert table["Continuations"].eq(str(entries["spearman_pooled"]["n"])).all()
+    assert table.loc["Spearman correlation", "n, negative"] == str(kappa["n"])
+    assert table["n, pooled"].eq(str(entries["spearman_pooled"]["n"])).all()
     assert len(table) * 4 == len(entries)
     assert len(agreement(study()["claims"])) == 1  # which says that there are no ratings
 

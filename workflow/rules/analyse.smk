@@ -20,6 +20,7 @@ rule estimate:
         ENV
     params:
         metrics=config["metrics"],
+        models=list(MODELS),
     script:
         "../scripts/estimate.py"
 
@@ -46,6 +47,7 @@ rule judge_claims:
         ENV
     params:
         metrics=config["metrics"],
+        models=list(MODELS),
         primary=config["scoring"]["primary"],
         inference=config["inference"],
     script:

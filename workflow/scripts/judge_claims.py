@@ -5,6 +5,7 @@ import pandas as pd
 from expression_leakage.claims import assess, population
 from expression_leakage.config import load_claims
 from expression_leakage.declaration import deviation
+from expression_leakage.inference.estimates import require_models
 from expression_leakage.job import logged
 from expression_leakage.metrics import item_values, text_values
 from expression_leakage.mitigations import load_mitigations
@@ -12,6 +13,7 @@ from expression_leakage.tables import LABELS, MEASURES, SCORES, read_meta, read_
 
 with logged(snakemake.log[0]) as log:
     scores = read_table(snakemake.input.scores, SCORES)
+    require_models(scores, snakemake.params.models)
     values = item_values(scores, **snakemake.params.metrics)
     text = text_values(read_table(snakemake.input.measures, MEASURES))
     mitigations = load_mitigations(snakemake.input.mitigations)

@@ -38,7 +38,7 @@ class Evidence:
     polarity
         Result of `polarity.paired_differences`.
     rectified
-        Result of `rectify.rectified_polarity`; None without labelled triples in every family.
+        Result of `rectify.rectified_polarity`; None without labelled triples of every model.
     mitigation
         Result of `mitigation.compare_prompts`.
     """
@@ -143,7 +143,7 @@ def gather(
     share = declared["claims"]["mitigation"]["thresholds"]["reduction_share"]
     has_labels = labels is not None and len(labels) > 0
     rectified = None
-    if has_labels and set(models.index) <= set(labels["model"]):
+    if has_labels:
         rectified = rectified_polarity(cells, models, labels, scores, epsilon, tau, metric)
     pairs = None
     if about.is_rate:

@@ -232,8 +232,9 @@ def _check(scores: pd.DataFrame, epsilon: float, tau: float) -> None:
         raise InputError(where, f"sentiment {row['sentiment']}", "rescale it to [−1, 1]")
 
 
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+def ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Elementwise total / count, NaN where the count is not above zero."""
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
 def _scored(sentiment: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -249,12 +250,12 @@ def _arm_columns(
     n = [units.total(rows) for rows in used]
     n_rows = [units.total(rows) for rows in arms]
     mean, rate = (
-        [_ratio(units.total(rows, x[rows]), units.total(rows)) for rows in used]
+        [ratio(units.total(rows, x[rows]), units.total(rows)) for rows in used]
         for x in (sign * sentiment, 100.0 * (sign * sentiment > tau))
     )
     in_test = units.expecting(arms[0])
     in_both = in_test & units.expecting(arms[1])
-    unscored = 100 * (1 - _ratio(n[0] + n[1], n_rows[0] + n_rows[1]))
+    unscored = 100 * (1 - ratio(n[0] + n[1], n_rows[0] + n_rows[1]))
     return [
         _Column("charged_rate", polarity, rate[0], n[0], 0, in_test),
         _Column("ecr", polarity, rate[0] - rate[1], *n, in_both),
@@ -279,7 +280,7 @@ def _pair_columns(
     ties = not_above - below
     wins = below if sign > 0 else n_control[units.of_row[test]] - not_above
     elr, tie_share = (
-        100 * _ratio(units.total(test, points), n_test * n_control)
+        100 * ratio(units.total(test, points), n_test * n_control)
         for points in (wins + 0.5 * ties, ties)
     )
     return [
@@ -292,7 +293,7 @@ def _mean_column(
     units: _Units, raw: np.ndarray, rows: np.ndarray, estimand: str, polarity: str
 ) -> _Column:
     n = units.total(rows)
-    value = _ratio(units.total(rows, raw[rows]), n)
+    value = ratio(units.total(rows, raw[rows]), n)
     return _Column(estimand, polarity, value, n, 0, units.expecting(rows))
 
 

@@ -13,10 +13,10 @@ from expression_leakage.inference.concordance import (
     correlations,
     interval,
     ranks,
-    ratio,
 )
 from expression_leakage.inference.rectify import CONTINUATION, match_labels
 from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.metrics import ratio
 
 _KINDS = ("spearman", "pearson")
 

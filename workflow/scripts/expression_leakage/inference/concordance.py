@@ -16,6 +16,7 @@ from scipy import stats
 
 from expression_leakage.inference.matrix import LEVEL, resamples
 from expression_leakage.inference.rectify import match_labels
+from expression_leakage.metrics import ratio
 
 COLUMNS = ["condition", "statistic", "estimate", "low", "high", "n", "n_items", "n_excluded"]
 # The lowest value of each statistic; the highest is 1.
@@ -341,8 +342,3 @@ def interval(
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
-
-
-def ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Elementwise total / count, NaN where the count is not above zero."""
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

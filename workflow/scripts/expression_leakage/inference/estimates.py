@@ -1,5 +1,7 @@
 """The table of estimates: every estimand for every model, and for every family's mean."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -54,6 +56,19 @@ def estimate_all(values: pd.DataFrame) -> pd.DataFrame:
     frame = pd.concat(parts, ignore_index=True)
     frame = pd.concat([frame, _selectivity(frame)], ignore_index=True)
     return frame[ESTIMATES.columns].sort_values(list(ESTIMATES.key), ignore_index=True)
+
+
+def require_models(scores: pd.DataFrame, models: Collection[str]) -> None:
+    """Refuse scores that lack a model of the study altogether.
+
+    Raises
+    ------
+    InputError
+        A model has no rows.
+    """
+    if missing := sorted(set(models) - set(scores["model"])):
+        what = "has no scores"
+        raise InputError(f"model {', '.join(missing)}", what, "generate and score it first")
 
 
 def model_table(values: pd.DataFrame) -> pd.DataFrame:

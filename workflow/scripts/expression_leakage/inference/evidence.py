@@ -218,7 +218,8 @@ def mitigation_evidence(found: Mitigation, share: float) -> list[dict]:
                 row.reduction_low, row.reduction_high, row.n_items, "items", "points",
                 f"{row.role}, {row.n_models} models, simultaneous interval;"
                 f" {p_text(row.p_fails)} against a reduction by {percent(share)} or more,"
-                f" {p_text(row.p_works)} against a smaller one",
+                f" {p_text(row.p_works)} against a smaller one"
+                + (f", Holm {p_text(row.p_works_holm)}" if row.role == "mitigation" else ""),
             )
             for row in found.prompts.itertuples()
         ),

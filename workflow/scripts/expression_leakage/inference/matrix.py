@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from expression_leakage.errors import InputError
+from expression_leakage.metrics import ratio
 
 LEVEL = 0.95
 CELL = ["model", "mitigation", "polarity"]
@@ -62,7 +63,9 @@ class ItemCells:
     samples
         Array (n, C), continuations behind each mean.
     listed
-        Boolean array (n, C), whether the item has a row in the cell at all, null or not.
+        Boolean array (n, C), whether the item belongs to the cell, with or without a value: the
+        model has rows of that mitigation and polarity, and some model of its family has this
+        item's.
     families
         Array (C,) of family names.
     """
@@ -112,9 +115,16 @@ class ItemCells:
         )
         cells = pd.MultiIndex.from_tuples([(m, *k) for m in models for k in kinds], names=CELL)
         samples = total(valid, values["n_samples"].to_numpy(dtype=float)[valid]).astype(np.int64)
-        listed = total(np.ones_like(valid)) > 0
-        family = values.drop_duplicates("model").set_index("model")["family"]
-        families = family.loc[cells.get_level_values("model")].to_numpy(dtype=object)
+        has_row = (total(np.ones_like(valid)) > 0).reshape(len(items), len(models), len(kinds))
+        family = values.drop_duplicates("model").set_index("model")["family"].loc[models]
+        listed = np.zeros_like(has_row)
+        for name in family.unique():
+            own = (family == name).to_numpy()
+            listed[:, own] = has_row[:, own].any(axis=1, keepdims=True) & has_row[:, own].any(
+                axis=0
+            )
+        listed = listed.reshape(shape)
+        families = np.repeat(family.to_numpy(dtype=object), len(kinds))
         return cls(pd.Index(items), cells, means, samples, listed, families)
 
     def restrict(self, keep: np.ndarray) -> "ItemCells":
@@ -240,7 +250,7 @@ class ItemCells:
         """Item-cluster bootstrap of many contrasts, all on the same resampled items.
 
         Resampling n items with replacement is drawing multinomial weights over them
-        (Davison & Hinkley 1997, section 2.2), so a draw is one row of a matrix product.
+        (Davison & Hinkley 1997, chapters 2 and 3), so a draw is one row of a matrix product.
 
         Parameters
         ----------
@@ -262,7 +272,7 @@ class ItemCells:
             parts.append((contrasts, complete.astype(float)))
         return np.concatenate(
             [
-                sum(_ratio(block @ contrasts, block @ complete) for contrasts, complete in parts)
+                sum(ratio(block @ contrasts, block @ complete) for contrasts, complete in parts)
                 for block in resamples(len(self.items), draws, seed)
             ]
         )
@@ -273,10 +283,6 @@ class ItemCells:
             own = weights * (self.families == family)
             if own.any() or not weights.any():
                 yield own
-
-
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def resamples(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:

@@ -75,13 +75,13 @@ def compare_prompts(
     Raises
     ------
     InputError
-        A model has no rows under 'none'.
+        A model has no rows under 'none', or no value at all under a prompt that it ran.
     """
     cells = ItemCells.from_values(values.assign(value=values["value"] - neutral))
     models = sorted(values["model"].unique())
     unprompted = cells.mean_of(models, "none", "both")
     baseline = Estimate(**cells.estimates(unprompted).to_dict("records")[0])
-    both = values[values["polarity"] == "both"].dropna(subset="value")
+    both = values[values["polarity"] == "both"]
     ran = both.groupby("mitigation")["model"].unique()
     prompts = [k for k in roles if k != "none" and k in ran.index]
     if not prompts:

@@ -94,7 +94,7 @@ class _Universe:
 
     def _rectified(self, metric: str) -> Estimate | None:
         models = model_table(self.values)
-        if self.labels is None or not set(models.index) <= set(self.labels["model"]):
+        if self.labels is None:
             return None
         cells = ItemCells.from_values(leak_values(self.values, metric))
         return rectified_polarity(

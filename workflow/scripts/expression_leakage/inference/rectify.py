@@ -104,21 +104,21 @@ def rectified_polarity(
 ) -> Estimate | None:
     """Negative minus positive leakage as people would see it, mean over models.
 
-    Per family, the automatic part is the mean over models of every item's difference; the
-    correction is, per labelled item, the mean over its labelled models of human minus automatic
+    The automatic part is every item's difference, over the items that all models of a family
+    complete. The correction is, per labelled item of a model, the human minus the automatic
     difference, both from the same labelled control, positive and negative continuations
-    (mitigation 'none', irrelevant items). Families are averaged by their number of models, with
-    a variance clustered by item. The t interval has the degrees of freedom of the family with
-    the fewest labelled items, less one.
+    (mitigation 'none', irrelevant items). Each model is rectified by its own labels and all weigh
+    alike; the variance is clustered by item over models and families. The t interval has the
+    degrees of freedom of the model with the fewest labelled items, less one.
 
     Parameters
     ----------
     cells
         Matrix of `metrics.leak_values`, by the scorer of `scores`.
     models
-        Family, indexed by model. Labelled items must be a random sample of a family's.
+        Family, indexed by model. Labelled items must be a random sample of a model's.
     labels, scores
-        As in `match_labels`.
+        As in `match_labels`; labels of other models are left aside.
     epsilon, tau
         Thresholds of `metrics.item_values`, for people and scorer alike.
     metric
@@ -128,7 +128,7 @@ def rectified_polarity(
     -------
     Estimate or None
         n_items are labelled items, n_samples their labelled continuations, and n_excluded
-        labelled items without a complete triple. None where a family has fewer than two items
+        labelled items without a complete triple. None where a model has fewer than two items
         with one.
 
     Raises
@@ -141,21 +141,22 @@ def rectified_polarity(
         (matched["mitigation"] == "none")
         & (matched["relevance"] == "irrelevant")
         & matched["condition"].isin(["control", *POLARITIES])
+        & matched["model"].isin(models.index)
     ]
     corrections = _corrections(matched, epsilon, tau, metric)
     estimate, influences, used = 0.0, [], []
-    for family, members in models.groupby("family"):
+    for _, members in models.groupby("family"):
         automatic = _automatic(cells, list(members.index))
-        correction = corrections[corrections.index.get_level_values("family") == family]
-        correction = correction.droplevel("family")
-        correction = correction[correction.index.isin(automatic.index)]
-        if len(correction) < 2:
-            return None
-        part, influence = rectify(automatic, correction)
-        share = len(members) / len(models)
-        estimate += share * part
-        influences.append(share * influence)
-        used.append(correction.index)
+        for model in members.index:
+            correction = corrections[corrections.index.get_level_values("model") == model]
+            correction = correction.droplevel("model")
+            correction = correction[correction.index.isin(automatic.index)]
+            if len(correction) < 2:
+                return None
+            part, influence = rectify(automatic, correction)
+            estimate += part / len(models)
+            influences.append(influence / len(models))
+            used.append(correction.index)
     se = float(np.sqrt((pd.concat(influences).groupby(level=0).sum() ** 2).sum()))
     df = min(len(items) for items in used) - 1
     reach = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
@@ -174,22 +175,23 @@ def _automatic(cells: ItemCells, models: list[str]) -> pd.Series:
 
 
 def _corrections(matched: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
-    """Mean over models of human minus automatic difference, by (family, item_id)."""
+    """Human minus automatic difference, by (model, item_id)."""
     scored = matched[matched["human"].notna() & matched["sentiment"].notna()]
-    index = ["family", "model", "item_id"]
     if scored.empty:
-        return pd.Series(dtype=float, index=pd.MultiIndex.from_tuples([], names=index[::2]))
-    # All are under mitigation 'none'; its place takes who judged, for one table of values.
-    views = {"automatic": scored, "human": scored.assign(sentiment=scored["human"])}
-    both = pd.concat([view.assign(mitigation=who) for who, view in views.items()])
-    values = item_values(both, epsilon, tau)
+        index = pd.MultiIndex.from_tuples([], names=["model", "item_id"])
+        return pd.Series(dtype=float, index=index)
+    law = (epsilon, tau, metric)
+    human = _difference(scored.assign(sentiment=scored["human"]), *law)
+    return (human - _difference(scored, *law)).dropna()
+
+
+def _difference(scores: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
+    """Negative minus positive by (model, item_id), null where a condition is missing."""
+    values = item_values(scores, epsilon, tau)
     values = values[values["estimand"] == metric]
-    wide = values.pivot(index=index, columns=["mitigation", "polarity"], values="value")
-    arms = pd.MultiIndex.from_product([views, POLARITIES])
-    wide = METRICS[metric].factor * wide.reindex(columns=arms)
-    difference = {who: wide[who, "negative"] - wide[who, "positive"] for who in views}
-    correction = (difference["human"] - difference["automatic"]).dropna()
-    return correction.groupby(level=index[::2]).mean()
+    wide = values.pivot(index=["model", "item_id"], columns="polarity", values="value")
+    wide = wide.reindex(columns=["negative", "positive"])
+    return METRICS[metric].factor * (wide["negative"] - wide["positive"])
 
 
 def _influence(values: pd.Series) -> pd.Series:

@@ -7,7 +7,9 @@ reason of one sentence, and the entries of `evidence`, more than the verdict res
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from expression_leakage.inference.evidence import (
     agreement_evidence,
@@ -19,7 +21,7 @@ from expression_leakage.inference.evidence import (
     polarity_evidence,
     scaling_evidence,
 )
-from expression_leakage.inference.matrix import Estimate
+from expression_leakage.inference.matrix import LEVEL, Estimate
 from expression_leakage.inference.mitigation import Mitigation
 from expression_leakage.inference.polarity import Polarity
 from expression_leakage.inference.scaling import Scaling
@@ -28,36 +30,39 @@ REPLICATED = "replicated"
 NOT_REPLICATED = "not replicated"
 INCONCLUSIVE = "inconclusive"
 NOT_TESTABLE = "not testable"
-FEWEST_ITEMS = 6  # below, the bootstrap's intervals degenerate
 
 
 def judge_agreement(found: pd.DataFrame | None, thresholds: Mapping[str, float]) -> dict:
     """Claim 1, from the rows of `concordance` and `ceiling`, or None without labels."""
-    if found is None or found["n"].max() == 0:
+    if found is None:
         return _verdict(
             NOT_TESTABLE,
             "There are no human labels to compare with; docs/labels.md says how to supply them.",
             [],
         )
-    limit = thresholds["spearman"]
-    primary = found[found["statistic"] == "spearman"]
+    limit, fewest = thresholds["spearman"], thresholds["items"]
+    primary = found[found["statistic"] == "spearman"].reset_index(drop=True)
     complete = set(primary["condition"]) >= {"control", "negative", "positive"}
-    if not complete or primary["n_items"].min() < FEWEST_ITEMS:
+    jointly = _joint_high(primary)
+    if not complete or primary["n_items"].min() < fewest:
         deciding, verdict = primary.iloc[0], INCONCLUSIVE
-        rest = f"but a verdict takes {FEWEST_ITEMS} labelled items in each of three conditions"
+        rest = f"but a verdict takes {fewest} labelled items in each of three conditions"
     elif (primary["low"] >= limit).all():
         deciding, verdict = primary.iloc[0], REPLICATED
         rest = f"and every lower bound is at least {limit:g}"
-    elif (primary["high"] < limit).any():
-        deciding, verdict = primary.loc[primary["high"].idxmin()], NOT_REPLICATED
-        rest = f"below {limit:g}"
+    elif (jointly < limit).any():
+        deciding, verdict = primary.loc[jointly.idxmin()], NOT_REPLICATED
+        rest = f"below {limit:g} even where all {len(primary)} bounds must hold together"
     else:
         deciding, verdict = primary.loc[primary["low"].fillna(-1).idxmin()], INCONCLUSIVE
         rest = f"which does not settle whether it reaches {limit:g}"
     place = place_text(deciding["condition"])
     reason = f"Spearman's correlation is {_range(deciding, 2)} {place}, {rest}."
     if math.isnan(deciding["low"]):
-        reason = f"Scores or ratings vary too little for an interval {place}."
+        reason = (
+            f"Spearman's correlation has no interval {place}: no continuation has both score and"
+            " rating, or they vary too little, or agree without exception."
+        )
     return _verdict(verdict, reason, agreement_evidence(found))
 
 
@@ -70,9 +75,8 @@ def judge_scaling(found: Scaling, thresholds: Mapping[str, float]) -> dict:
         f" {percent(found.rising)} rise (permutation {p_text(test.p_falls)} for falling,"
         f" {p_text(test.p_rises)} for rising)"
     )
-    if found.rates["estimate"].isna().any():
-        verdict = NOT_TESTABLE
-        reason = "In a family no item has both polarities under every model."
+    if too_few := _too_few(found.rates, thresholds):
+        verdict, reason = NOT_TESTABLE, too_few
     elif found.n_pairs == 0:
         verdict, reason = NOT_TESTABLE, "No family has models of two sizes."
     elif test.smallest_p >= alpha:
@@ -98,10 +102,8 @@ def judge_polarity(
     """Claim 3, from `polarity.paired_differences` and `rectify.rectified_polarity`."""
     limit, share = thresholds["difference"], thresholds["model_share"]
     evidence = polarity_evidence(found)
-    # No degrees of freedom: fewer than two items in some family.
-    if found.pooled.df < 1:
-        reason = "Fewer than two items have both polarities under every model."
-        return _verdict(NOT_TESTABLE, reason, evidence)
+    if too_few := _too_few(pd.DataFrame([vars(found.pooled)]), thresholds):
+        return _verdict(NOT_TESTABLE, too_few, evidence)
     if rectified is None:
         reason = (
             f"The automatic difference is {_range(found.pooled, 1)} points, but a scorer may"
@@ -118,11 +120,14 @@ def judge_polarity(
         f"The rectified difference is {_range(rectified, 1)} points, and negative leaks more in"
         f" {percent(found.share_negative)} of {len(found.models)} models"
     )
-    if rectified.low > limit and found.share_negative >= share:
+    enough = rectified.df + 1 >= thresholds["labelled_items"]
+    if enough and rectified.low > limit and found.share_negative >= share:
         return _verdict(REPLICATED, f"{said}.", evidence)
-    if rectified.high < -limit and found.share_positive >= share:
+    if enough and rectified.high < -limit and found.share_positive >= share:
         return _verdict(NOT_REPLICATED, f"{said}.", evidence)
     need = f"a bound beyond {limit:g} and {percent(share)} of models on the same side"
+    if not enough:
+        need = f"{thresholds['labelled_items']} labelled items of every model"
     return _verdict(INCONCLUSIVE, f"{said}; a verdict takes {need}.", evidence)
 
 
@@ -132,8 +137,8 @@ def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict
     evidence = mitigation_evidence(found, share)
     tested = found.prompts[found.prompts["role"] == "mitigation"]
     base = f"leakage without a prompt is {_range(found.baseline, 1)} points"
-    if found.baseline.df < 1:
-        base = "fewer than two items show the leakage of every model without a prompt"
+    if too_few := _too_few(pd.DataFrame([vars(found.baseline)]), thresholds):
+        return _verdict(NOT_TESTABLE, too_few, evidence)
     if tested.empty:
         return _verdict(NOT_TESTABLE, f"No mitigation prompt ran; {base}.", evidence)
     # Written so that an undefined bound is not testable either.
@@ -161,6 +166,26 @@ def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict
         f" {percent(share)} and none by more; {base}."
     )
     return _verdict(INCONCLUSIVE, reason, evidence)
+
+
+def _joint_high(rows: pd.DataFrame) -> pd.Series:
+    """Upper bounds that all hold together (Bonferroni), from 95 % intervals on Fisher's z."""
+    df = rows["n_items"] - 1
+    z, high = (np.arctanh(rows[c].astype(float).clip(-1, 1 - 1e-12)) for c in ("estimate", "high"))
+    each, joint = (stats.t.isf((1 - LEVEL) / 2 / k, df.where(df > 0)) for k in (1, len(rows)))
+    return np.tanh(z + (high - z) * joint / each)
+
+
+def _too_few(rows: pd.DataFrame, thresholds: Mapping[str, float]) -> str | None:
+    """Why there is no verdict where items are too few; the columns are fields of `Estimate`."""
+    # Over several families, the degrees of freedom are those of the one with the fewest items.
+    n = int(min(rows["n_items"].min(), rows["df"].min() + 1))
+    if n >= thresholds["items"]:
+        return None
+    return (
+        f"A verdict takes {thresholds['items']} items that are complete under all models of a"
+        f" family, and there are {n}."
+    )
 
 
 def _verdict(verdict: str, reason: str, evidence: list[dict]) -> dict:

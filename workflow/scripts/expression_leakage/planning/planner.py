@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from expression_leakage.inference.matrix import LEVEL
-from expression_leakage.inference.verdicts import FEWEST_ITEMS
 from expression_leakage.labelling.tasks import RATED_CONDITIONS
 from expression_leakage.metrics import CHANCE
 from expression_leakage.planning.defaults import DEFAULTS
@@ -110,7 +109,7 @@ def _agreement(design: Design, blocks: Mapping, limits: Mapping[str, float], eff
 
     def power(correlation: float, study: Design = design) -> float:
         items, n, crowd = study.rated()
-        if items < FEWEST_ITEMS or n <= 3:
+        if items < limits["items"] or n <= 3:
             return 0.0
         variance = (1 + correlation**2 / 2) * (1 + (crowd - 1) * clustering) / (n - 3)
         beyond = np.arctanh(min(correlation, _PERFECT)) - np.arctanh(limit)

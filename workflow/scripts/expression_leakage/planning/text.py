@@ -137,7 +137,7 @@ def _labels(claim: Mapping, design: Mapping) -> str:
     n, has = claim["needed"]["labelled"], design["fewest_items"]
     if n is None:
         cause = ""
-        if "models_sd" in claim["numbers"]:
+        if claim["numbers"].get("models_sd"):
             cause = (
                 f": models' own differences scatter by {claim['numbers']['models_sd']:.2g} points"
             )

@@ -29,15 +29,16 @@ def agreement(claims: dict) -> pd.DataFrame:
         statistic = entry["label"].rsplit(", ", 1)[0]
         row = rows.setdefault(statistic, {"Statistic": statistic})
         row[_PLACES[place]] = evidence_text(entry)
+        row[f"n, {place}"] = str(entry["n"])
         if place == "pooled":
-            row["Continuations"] = str(entry["n"])
             row["Note, pooled"] = entry["note"]
     if not rows:
         rows["none"] = {
             "Statistic": "none yet: there are no ratings by people",
-            "Continuations": "0",
+            "n, pooled": "0",
         }
-    columns = ["Statistic", *_PLACES.values(), "Continuations", "Note, pooled"]
+    counts = [f"n, {place}" for place in _PLACES]
+    columns = ["Statistic", *_PLACES.values(), *counts, "Note, pooled"]
     frame = pd.DataFrame(list(rows.values()), columns=columns, dtype="str")
     return frame.fillna(interval(None, None, None))
 

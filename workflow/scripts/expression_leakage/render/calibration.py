@@ -137,7 +137,8 @@ def verdict_table(records: pd.DataFrame) -> pd.DataFrame:
             continue
         given = shown[claim, scenario].value_counts(normalize=True)
         row = {"Claim": _CLAIMS[claim], "Scenario": scenario}
-        rows.append(row | {f"{v} [%]": number(100 * given.get(v, 0.0)) for v in _VERDICTS})
+        row |= {f"{v} [%]": number(100 * given.get(v, 0.0)) for v in _VERDICTS}
+        rows.append(row | {"Repetitions": str(len(shown[claim, scenario]))})
     return pd.DataFrame(rows)
 
 

@@ -170,6 +170,13 @@ def agreement_table(specifications: pd.DataFrame, claims: dict) -> pd.DataFrame:
     found, rows = summarise(specifications), []
     for name, claim in sorted(claims["claims"].items(), key=lambda entry: entry[1]["number"]):
         if name not in found.index:
+            rows.append(
+                {
+                    "Claim": f"{claim['number']} {claim['title']}",
+                    "Primary verdict": claim["verdict"],
+                    "Specifications": "0",
+                }
+            )
             continue
         own = found.loc[name]
         digits = 2 if own["unit"] == "correlation" else 1
@@ -186,4 +193,4 @@ def agreement_table(specifications: pd.DataFrame, claims: dict) -> pd.DataFrame:
                 "Unit": own["unit"],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype="str").fillna(MISSING)

@@ -85,7 +85,9 @@ def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
     checks = {(c["model"], c["guard"]): c for c in claims["guards"]["checks"]}
     rows = []
     for _, model, size in estimates.models.itertuples(index=False):
-        failed = [g for (m, g), c in checks.items() if m == model and c["passed"] is False]
+        own = {g: c["passed"] for (m, g), c in checks.items() if m == model}
+        failed = sorted(g for g, passed in own.items() if passed is False)
+        unknown = sorted(g for g, passed in own.items() if passed is None)
         degenerate = checks.get((model, "degenerate text"), {})
         rows.append(
             {
@@ -97,11 +99,12 @@ def guards(estimates: Estimates, claims: dict) -> pd.DataFrame:
                 "Degenerate [%]": interval(*map(degenerate.get, ("value", "low", "high"))),
                 "Ties [%]": estimates.text("tie_share", model),
                 "Copies injection [%]": estimates.text("copy_rate", model),
-                "Items": _count(estimates.get("placebo_elr", model), "n_items"),
+                "Items": _count(estimates.get("elr", model), "n_items"),
                 "Relevant items": _count(
                     estimates.get("elr", model, relevance="relevant"), "n_items"
                 ),
-                "Flags": ", ".join(sorted(failed)) or "none",
+                "Flags": ", ".join(failed) or "none",
+                "Not measured": ", ".join(unknown) or "none",
             }
         )
     return pd.DataFrame(rows)
@@ -219,8 +222,8 @@ def captions(
     n_models = len(tables["leakage"])
     ci = "Intervals are 95 %, clustered by item."
     said = {
-        "claims": "Verdicts on the four claims, by thresholds declared before these models"
-        " were run. n stands with each piece of evidence.",
+        "claims": "Verdicts on the four claims, by the thresholds that config/claims.yaml declares."
+        " n stands with each piece of evidence.",
         "leakage": f"Leakage of {n_models} models on irrelevant stems, no mitigation prompt,"
         f" sentiment by {scorer}. ELR: chance is 50; ECR and shift: none is 0; charged rate: raw"
         f" share of test continuations. {ci} n is the number of items; samples are test and"
@@ -242,15 +245,18 @@ def captions(
         " models. n is items. Intervals are simultaneous 95 %. Equivalence: p of two one-sided"
         " tests, for reference.",
         "multiverse": "Every claim under every combination of the declared choices: how many"
-        " specifications give the primary verdict, or an effect of its sign. Verdicts are those"
-        " before guards. Specifications share their data; no test is made of them.",
+        " specifications, the primary one among them, give its verdict, or an effect of its sign."
+        " Verdicts are those before guards. Specifications share their data; no test is made of"
+        " them. Without labels claim 1 has none, and claim 3 is inconclusive in all.",
         "calibration": "The study's estimators (shipped) and what they replace (naive), on planted"
         " studies of known truth: share of 95 % intervals that hold it, share of true null"
-        " hypotheses rejected at 5 %, share of false ones rejected, mean error. Intervals are of"
-        " the Monte Carlo error; n is repetitions.",
+        " hypotheses rejected at 5 %, share of false ones rejected, and the mean error in the"
+        " scenario where it is larger. For claim 1 these are the planted correlation, and one below"
+        " the declared threshold. Intervals are of the Monte Carlo error; n is repetitions.",
         "calibration_verdicts": "Verdicts on planted studies, in percent of the repetitions: where"
-        " nothing that is claimed holds (null), and where all does but that one of three prompts"
-        " works (effect).",
+        " claims 2 to 4 are false (null: size and polarity do nothing, one of two prompts takes"
+        " away as much as would mitigate), and where they are true (effect). The scorer's true"
+        " agreement with people is .6 to .7 in both, with few labels.",
         "benchmark": "Items by source and kind of stem; SMD is the standardised mean difference"
         " of the arms. n is items.",
         "by_source": "Family means by source of the items, no mitigation prompt. n is the items"
