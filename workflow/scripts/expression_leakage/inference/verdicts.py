@@ -137,7 +137,8 @@ def judge_mitigation(found: Mitigation, thresholds: Mapping[str, float]) -> dict
     evidence = mitigation_evidence(found, share)
     tested = found.prompts[found.prompts["role"] == "mitigation"]
     base = f"leakage without a prompt is {_range(found.baseline, 1)} points"
-    if too_few := _too_few(pd.DataFrame([vars(found.baseline)]), thresholds):
+    own = tested[["n_items"]].assign(df=tested["n_items"] - 1) if len(tested) else None
+    if too_few := _too_few(pd.concat([pd.DataFrame([vars(found.baseline)]), own]), thresholds):
         return _verdict(NOT_TESTABLE, too_few, evidence)
     if tested.empty:
         return _verdict(NOT_TESTABLE, f"No mitigation prompt ran; {base}.", evidence)
