@@ -21,7 +21,10 @@ from expression_leakage.inference.scaling import Scaling, scaling
 from expression_leakage.labelling.agreement import aggregate
 from expression_leakage.metrics import METRICS, leak_values
 
-_DECLARED = ("number", "title", "wording", "estimand", "estimator", "thresholds", "criteria")
+_DECLARED = (
+    "number", "title", "wording", "estimand", "estimator", "smallest_effect", "thresholds",
+    "criteria",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
