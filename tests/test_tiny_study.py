@@ -189,7 +189,7 @@ def test_figures_and_tables_come_out_the_same_to_the_byte(study, results):
     before = {p: p.read_bytes() for p in paper.rglob("*") if p.is_file()}
     run = snakemake(study, *TINY, "--forcerun", "estimate", "judge_claims", "balance")
     assert run.returncode == 0, run.stdout[-3000:]
-    assert run.stdout.count("rule figure:") == 6
+    assert run.stdout.count("rule figure:") == 7  # not calibration
     assert {p: p.read_bytes() for p in before} == before
 
 
@@ -237,6 +237,31 @@ def test_a_new_model_runs_only_its_own_jobs(study):
     assert run.returncode == 0, run.stdout
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE))
     assert {jobs[rule] for rule in ("train_organism", "generate", "score", "measure")} == {"1"}
+
+
+def test_a_plan_is_printed_whenever_it_is_asked_for(study, results):
+    for _ in range(2):
+        run = snakemake(study, "plan", *TINY)
+        assert run.returncode == 0, run.stdout[-3000:]
+        assert re.findall(r"^Claim (\d), ", run.stdout, flags=re.MULTILINE) == list("1234")
+    assert "not testable" in run.stdout.split("Claim 2")[1].splitlines()[0]
+    plan = json.loads((results / "plan.json").read_text())
+    assert plan["claims"]["mitigation"]["components"]["leak"]["origin"] == "last run"
+
+
+def test_claims_changed_after_the_samples_are_told_and_draw_nothing(study, results):
+    path, found = study / "config" / "claims.yaml", results / "claims.json"
+    declared, before = path.read_text(), json.loads(found.read_text())
+    assert before["deviation"] is None
+    path.write_text(declared.replace("reduction_share: 0.5", "reduction_share: 0.6"))
+    run = snakemake(study, str(found.relative_to(study)), *TINY)
+    path.write_text(declared)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "rule generate" not in run.stdout
+    said = json.loads(found.read_text())["deviation"]
+    assert said.startswith("The claims were changed after samples of 3 of 3 models had been drawn")
+    assert snakemake(study, *TINY, "--quiet", "all").returncode == 0
+    assert json.loads(found.read_text()) == before
 
 
 @pytest.mark.slow

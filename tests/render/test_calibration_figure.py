@@ -68,10 +68,10 @@ def test_verdicts_are_shares_of_repetitions(records):
     table = verdict_table(records)
     assert list(table["Claim"]) == ["2", "2", "3", "3", "4", "4"]
     table = table[table["Claim"] == "2"].set_index("Scenario")
-    assert table.loc["effect", "replicated [%]"] == "40.0"
-    assert table.loc["effect", "inconclusive [%]"] == "60.0"
-    assert table.loc["null", "inconclusive [%]"] == "100.0"
-    assert table.loc["null", "not testable [%]"] == "0.0"
+    assert table.loc["effect scenario", "replicated [%]"] == "40.0"
+    assert table.loc["effect scenario", "inconclusive [%]"] == "60.0"
+    assert table.loc["null scenario", "inconclusive [%]"] == "100.0"
+    assert table.loc["null scenario", "not testable [%]"] == "0.0"
 
 
 def drawn(records):

@@ -136,7 +136,7 @@ def verdict_table(records: pd.DataFrame) -> pd.DataFrame:
         if (claim, scenario) not in shown:
             continue
         given = shown[claim, scenario].value_counts(normalize=True)
-        row = {"Claim": _CLAIMS[claim], "Scenario": scenario}
+        row = {"Claim": _CLAIMS[claim], "Scenario": f"{scenario} scenario"}
         row |= {f"{v} [%]": number(100 * given.get(v, 0.0)) for v in _VERDICTS}
         rows.append(row | {"Repetitions": str(len(shown[claim, scenario]))})
     return pd.DataFrame(rows)
