@@ -19,7 +19,7 @@ _CAVEAT = {
 }
 _MEANING = (
     "Power is the probability of the verdict 'replicated'; that of claim 2 is known to"
-    f" ± {(0.25 / SIMULATED) ** 0.5:.2f}."
+    f" ± {(0.25 / SIMULATED) ** 0.5:.2f} (standard error)."
 )
 
 
