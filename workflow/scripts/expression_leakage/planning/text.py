@@ -10,8 +10,8 @@ _PLACE = {"agreement": "from", "scaling": "from", "polarity": "from", "mitigatio
 _CAVEAT = {
     "agreement": "The correlation is taken to be the same in every condition, and the conditions as"
     " independent.",
-    "scaling": "Models are simulated with normal scatter; items and samples help as far as their"
-    " noise is part of it.",
+    "scaling": "Models are simulated with normal scatter, as large as it was or is"
+    " declared; items and samples do not enter.",
     "polarity": "Models' signs are taken as an unbiased scorer would find them, and the two"
     " conditions as independent.",
     "mitigation": "Every prompt is taken to remove the same share, and to vary with the others as"
