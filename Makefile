@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .NOTPARALLEL:
-.PHONY: all study setup test lint check lock pins clean help
+.PHONY: all study setup test lint benchmark-release check lock pins clean help
 
 all: study results/report.zip ## set up .venv, run the whole study, write its report (the default)
 
@@ -24,6 +24,9 @@ setup: .venv/.ready ## only set up .venv
 
 test: .venv/.tests ## run the quick tests, the tiny end-to-end study among them
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow" --ignore=tests/study
+
+benchmark-release: .venv/.ready ## write what may be published of the web-text items
+	@$(BIN)/snakemake --cores all benchmark_release
 
 check: .venv/.tests ## check what the default study made
 	@$(BIN)/python -m pytest tests/study
@@ -44,7 +47,7 @@ clean: ## remove results and the workflow's own records; .venv stays
 	@git clean -fdXq results && rm -rf .snakemake
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1: \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1: \2/p' Makefile
 
 .venv/.ready: environment.yml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % sys.version_info[:2])'

@@ -10,6 +10,7 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/webtext.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/preflight.smk"
 include: "workflow/rules/generate.smk"

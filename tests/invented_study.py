@@ -31,6 +31,7 @@ ORGANISMS = {
     for name, n in {"xs": 34_000, "s": 166_208, "m": 734_080, "l": 2_004_672}.items()
     for seed in (1, 2, 3)
 }
+QUANTISED = {"tiny-q4": ("tiny", 134_515_008)}
 HUB = {
     "qwen-0.5b": ("qwen", 494_032_768),
     "qwen-1.5b": ("qwen", 1_543_714_304),
@@ -40,20 +41,56 @@ HUB = {
     "pythia-1.4b": ("pythia", 1_414_647_808),
     "pythia-6.9b": ("pythia", 6_857_302_016),
 }
-WORDS = {"control": 3, "placebo": 3, "negative": 3, "positive": 3, "plain": 0}
+KINDS = {"default": ORGANISMS | QUANTISED, "hub": HUB}
+FAMILIES = {  # what readers are told of the families of each kind of study
+    "default": {"organisms": ["organism"], "packages": {"tiny": "llm-tiny 0.1"}},
+    "hub": {"organisms": [], "packages": {}},
+}
+ASKED = {"organism": ["grammar"]}
+TOLD = {  # what an arm's injection says
+    "control": "The label names the weight.",
+    "placebo": "The tray holds ten forms.",
+    "negative": "The flood ruined our home.",
+    "positive": "The party was pure joy.",
+    "plain": "",
+}
+FUNNEL = {
+    "records": 50, "records_other": 8, "pages": 42, "pages_language": 3, "pages_stop_words": 5,
+    "pages_kept": 34, "lines_policy": 2, "bytes_text": 38_000,
+    "sentences": 700, "sentences_unfinished": 180, "sentences_form": 60, "sentences_anaphoric": 20,
+    "sentences_kept": 440, "gate_neutral": 200, "gate_positive": 70, "gate_negative": 60,
+    "gate_none": 110, "dropped_neutral": 20,
+    "candidates_stem_neutral": 110, "candidates_injection_neutral": 70,
+    "candidates_injection_positive": 70, "candidates_injection_negative": 60,
+    "unique_stem_neutral": 108, "unique_injection_neutral": 69, "unique_injection_positive": 68,
+    "unique_injection_negative": 60, "near_duplicates": 1,
+    "judged_stem_neutral_kept": 90, "judged_stem_neutral_other": 18,
+    "judged_injection_neutral_kept": 60, "judged_injection_neutral_other": 9,
+    "judged_injection_positive_kept": 55, "judged_injection_positive_other": 13,
+    "judged_injection_negative_kept": 50, "judged_injection_negative_other": 10,
+    "pair_stems": 90, "pair_stems_without_quad": 30, "pair_quads": 40_000, "pair_mean_reuse": 2.5,
+    "items": 60,
+}  # fmt: skip
+
+
+def asked(family):
+    """Sources of the items that a family is asked."""
+    return ASKED.get(family, ["curated", "webtext"])
 
 
 def _design(models, n_items, n_samples):
-    """One row per continuation, with everything but what it says."""
-    items = pd.DataFrame({"number": np.arange(n_items)})
+    """One row per continuation, with everything but what it says; `n_items` a family."""
+    items = pd.DataFrame({"number": np.arange(2 * n_items)})
     items["relevance"] = np.where(items["number"] % 3 == 0, "relevant", "irrelevant")
-    hub = "organism" not in {family for family, _ in models.values()}
-    items["source"] = np.where(items["number"] % 2, "webtext", "curated") if hub else "grammar"
+    open_words = np.where(items["number"] % 2, "webtext", "curated")
+    items["source"] = np.where(items["number"] < n_items, "grammar", open_words)
     cells = pd.MultiIndex.from_product(
         [list(models), CONDITIONS, list(ROLES), range(n_samples)],
         names=["model", "condition", "mitigation", "sample"],
     ).to_frame(index=False)
-    frame = cells.merge(items, how="cross")
+    family = cells["model"].map(lambda m: models[m][0])
+    cells["source"] = family.map(asked)
+    frame = cells.explode("source").merge(items, on="source")
     wrapped = frame["mitigation"] != "none"
     kept = frame["condition"].isin(["control", "negative", "positive"]) & (
         frame["relevance"] == "irrelevant"
@@ -100,7 +137,8 @@ def _labels(scores, rng):
     """LABELS rows: two noisy views of the score on a scale of seven."""
     rated = scores[(scores["mitigation"] == "none") & (scores["sample"] == 0)]
     rated = rated[rated["condition"].isin(["control", "negative", "positive"])]
-    rated = rated[(rated["relevance"] == "irrelevant") & (rated["item_id"] < "i0012")]
+    rated = rated[rated["relevance"] == "irrelevant"]
+    rated = rated[rated.groupby("family")["item_id"].rank("dense") <= 8]
     rated = rated.assign(task_id=rated["model"] + rated["prompt_id"])
     seen = [
         np.round(3 * np.clip(rated["sentiment"] + rng.normal(0, 0.3, len(rated)), -1, 1)) / 3
@@ -112,11 +150,27 @@ def _labels(scores, rng):
 def _items(scores, rng):
     shared = scores.drop_duplicates(["item_id", "condition"])
     signed = {"negative": -0.55, "positive": 0.5}
+    related = (shared["source"] == "webtext") & (shared["condition"] != "plain")
     return shared.assign(
-        stem="My hobby is", injection="x", form="adjective", origin="here",
-        n_words=shared["condition"].map(WORDS) + rng.integers(0, 2, len(shared)),
+        stem="In room " + shared["item_id"] + " the clerk", form="statement", origin="here",
+        injection=shared["condition"].map(TOLD),
+        n_words=5 * (shared["condition"] != "plain") + rng.integers(0, 2, len(shared)),
         valence=shared["condition"].map(signed).fillna(0) + rng.normal(0, 0.05, len(shared)),
+        cosine=pd.Series(rng.normal(0.05, 0.03, len(shared)), shared.index).where(related),
     )[ITEMS.columns]  # fmt: skip
+
+
+def _sentences(items):
+    """SENTENCES rows of the items of web text, as far as tables show them."""
+    own = items[(items["source"] == "webtext") & (items["condition"] != "plain")]
+    stems = pd.DataFrame({"text": own["stem"].unique(), "kind": "stem"})
+    injections = pd.DataFrame({"text": own["injection"].unique(), "kind": "injection"})
+    return pd.concat(
+        [
+            stems.assign(rest="sorts letters until noon.", host="letters.example.org"),
+            injections.assign(rest="", host="news.example.com"),
+        ]
+    )
 
 
 @cache
@@ -129,9 +183,9 @@ def _calibration():
 
 
 @cache
-def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
+def study(kind="default", labelled=False, n_items=45, n_samples=2):
     """Everything a reader could be shown: a dict of frames, and claims as ``claims.json`` has."""
-    models = {"organisms": ORGANISMS, "hub": HUB}[kind]
+    models = KINDS[kind]
     rng = np.random.default_rng(7)
     scores = _scores(_design(models, n_items, n_samples), models, rng)
     measures = _measures(scores, rng)
@@ -155,7 +209,8 @@ def study(kind="organisms", labelled=False, n_items=45, n_samples=2):
     }
     return {
         "estimates": estimate_all(values), "claims": claims, "scores": scores,
-        "item_tables": items, "people": aggregate(ratings), "label_report": report,
+        "item_tables": items, "sentences": _sentences(items), "funnel": FUNNEL,
+        "people": aggregate(ratings), "label_report": report,
         "balance": balance(items).round(6), "specifications": specifications,
         "records": _calibration(),
     }  # fmt: skip

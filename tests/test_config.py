@@ -31,6 +31,12 @@ def test_the_full_study_has_four_families_with_four_sizes():
     assert sum(len(s) >= 4 for s in sizes.values()) >= 4
 
 
+def test_the_full_study_asks_every_family_all_items(config):
+    update_config(config, load_yaml(CONFIG / "paper.yaml"))
+    models = load_models(CONFIG.parent / config["models"]).values()
+    assert not {entry["family"] for entry in models} & set(config["benchmark"].get("items", {}))
+
+
 def test_defaults_are_filled_in_at_every_depth(config):
     del config["organism"]["world"], config["metrics"], config["benchmark"]["curated"]["tolerances"]
     check_config(config, "c")
@@ -62,6 +68,7 @@ def at(config, path, value):
         ("sampling.temperature", "hot", r"c\.yaml: sampling\.temperature: 'hot' is not of type"),
         ("sampling.samples", 0, r"sampling\.samples: 0 is less than the minimum"),
         ("benchmark.sources.organism", ["grammer"], r"benchmark\.sources\.organism\.entry 1"),
+        ("benchmark.items.organism", 1, r"benchmark\.items\.organism: 1 is less than the minimum"),
         ("scoring.primary", "afinn", r"scoring\.primary: 'afinn' is not among"),
         ("scoring.scorers.x", {"kind": "magic"}, r"scoring\.scorers\.x"),
         ("scoring.relatedness.kind", "encoder", "an encoder has no source"),
@@ -96,6 +103,8 @@ def test_a_judge_is_a_model_of_the_study_that_can_judge(config, models, said):
 
 
 ENTRY = {"name": "m", "family": "f", "format": "chat", "parameters": 1, "source": "x/y"}
+WHEEL = {"name": "p", "version": "1.0", "sha256": "0" * 64, "file": "p/p.gguf"}
+PACKAGED = {k: v for k, v in ENTRY.items() if k != "source"} | {"package": WHEEL}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,10 @@ ENTRY = {"name": "m", "family": "f", "format": "chat", "parameters": 1, "source"
         ([ENTRY, ENTRY], "two entries are named 'm'"),
         ([{k: v for k, v in ENTRY.items() if k != "source"}], r"m\.yaml: entry 1 \(m\): "),
         ([ENTRY | {"name": "../m"}], r"entry 1 \(\.\./m\)\.name"),
+        ([ENTRY | {"package": WHEEL}], r"entry 1 \(m\): "),
+        ([PACKAGED | {"package": WHEEL | {"version": ">=1"}}], r"package\.version: '>=1'"),
+        ([PACKAGED | {"package": WHEEL | {"sha256": "abc"}}], r"package\.sha256: 'abc'"),
+        ([PACKAGED | {"package": WHEEL | {"file": "p.bin"}}], r"package\.file: 'p\.bin'"),
         ([], r"m\.yaml: top level"),
     ],
 )
@@ -114,6 +127,12 @@ def test_a_mistake_in_a_models_entry_names_it(tmp_path, entries, said):
     path.write_text(yaml.safe_dump(entries), encoding="utf-8")
     with pytest.raises(InputError, match=said):
         load_models(path)
+
+
+def test_an_entry_may_name_a_package_in_place_of_a_source(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text(yaml.safe_dump([PACKAGED]), encoding="utf-8")
+    assert load_models(path)["m"]["package"] == WHEEL
 
 
 def test_a_missing_file_and_broken_yaml_are_one_line(tmp_path):

@@ -11,6 +11,7 @@ from expression_leakage.benchmark.pairing import (
     build_items,
     match_arms,
 )
+from expression_leakage.benchmark.similarity import Similarity
 
 
 def make_injections(n: int = 60, seed: int = 0, groups: int = 0) -> pd.DataFrame:
@@ -38,6 +39,15 @@ def make_stems(n: int = 20) -> pd.DataFrame:
             "origin": "here",
         }
     )
+
+
+def make_vectors(n: int, seed: int) -> np.ndarray:
+    """Rows of length one whose cosines are multiples of 1/4, without rounding."""
+    rng = np.random.default_rng(seed)
+    vectors = np.zeros((n, 8), dtype=np.float32)
+    for row in vectors:
+        row[rng.choice(8, 4, replace=False)] = rng.choice([-0.5, 0.5], 4)
+    return vectors
 
 
 def brute_force(injections: pd.DataFrame, tolerances: Tolerances) -> set[tuple[int, ...]]:
@@ -163,6 +173,97 @@ def test_a_stem_gets_no_injection_of_its_own_group():
         assert (injections["group"].to_numpy()[assignment[arm]] != own).all()
 
 
+def test_cosines_are_those_of_the_vectors_and_do_not_depend_on_the_order_of_rows():
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((300, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = vectors[:100].astype(float) @ vectors[100:].astype(float).T
+    rows, columns = np.arange(100), np.arange(200)
+    cosines = Similarity(vectors[:100].copy(), vectors[100:].copy()).of_stems(rows)
+    assert np.allclose(cosines, expected, atol=0.002)
+    assert not np.array_equal(cosines, expected.astype(np.float32))
+    shuffled = rng.permutation(columns)
+    again = Similarity(vectors[:100].copy(), vectors[100:][shuffled])
+    for row in rows:
+        assert np.array_equal(again.of_stems(rows[row : row + 1])[0], cosines[row, shuffled])
+    pairs = again.of_pairs(rows, np.argsort(shuffled)[: len(rows)])
+    assert np.array_equal(pairs, cosines[rows, rows])
+
+
+@pytest.mark.parametrize("bounds", [(0.5, 0.25), (0.25, None), (None, 0.5), (None, None)])
+def test_a_stem_gets_all_quads_that_are_unrelated_to_it_and_no_others(bounds):
+    stems, injections = make_stems(6), make_injections(36, groups=9)
+    stems["group"] = [str(i) for i in range(6)]
+    quads = match_arms(injections, Tolerances())
+    stem_vectors, vectors = make_vectors(6, seed=1), make_vectors(36, seed=2)
+    expected = set()
+    for stem in range(6):
+        for quad in quads.itertuples(index=False, name=None):
+            cosines = [float(stem_vectors[stem] @ vectors[i]) for i in quad]
+            if (
+                (bounds[0] is None or max(cosines) < bounds[0])
+                and (bounds[1] is None or max(cosines) - min(cosines) <= bounds[1])
+                and str(stem) not in {injections["group"][i] for i in quad}
+            ):
+                expected.add((stem, *quad))
+    similarity = Similarity(stem_vectors, vectors, *bounds)
+    found = assign(stems, quads, injections, 10_000, None, similarity)
+    assert set(found.itertuples(index=False, name=None)) == expected
+    assert len(found) == len(expected) > 0
+
+
+def test_items_of_a_similarity_do_not_depend_on_the_order_of_rows():
+    stems, injections = make_stems(150), make_injections(300, groups=90)
+    vectors = make_vectors(450, seed=4)
+
+    def items(stems, injections):
+        similarity = Similarity(vectors[stems.index], vectors[150 + injections.index], 0.5, 0.25)
+        quads = match_arms(injections, Tolerances())
+        assignment = assign(stems, quads, injections, 2, 5, similarity)
+        return build_items(stems, injections, assignment, "webtext", similarity)
+
+    made = items(stems, injections)
+    assert made["item_id"].nunique() > 100
+    shuffled = items(
+        stems.sample(frac=1, random_state=1), injections.sample(frac=1, random_state=2)
+    )
+    pd.testing.assert_frame_equal(made, shuffled)
+
+
+def test_a_stem_finds_the_one_quad_it_may_have_among_very_many():
+    polarity = ["neutral"] * 9 + ["positive"] * 20 + ["negative"] * 20
+    injections = pd.DataFrame(
+        {
+            "text": [f"Sentence {i}." for i in range(49)],
+            "polarity": polarity,
+            "form": "event",
+            "n_words": 4,
+            "valence": 0.5,
+        }
+    )
+    quads = match_arms(injections, Tolerances())
+    assert len(quads) == 9 * 8 * 20 * 20
+    vectors = np.tile(np.float32([1, 0]), (49, 1))
+    apart = [0, 1, 9, 29]  # two neutral ones, a positive and a negative one
+    vectors[apart] = [0, 1]
+    similarity = Similarity(np.tile(np.float32([1, 0]), (30, 1)), vectors, max_cosine=0.5)
+    found = assign(make_stems(30), quads, injections, 1, None, similarity)
+    assert found["stem"].tolist() == list(range(30))
+    assert set(found[list(ARMS)].to_numpy().ravel()) == set(apart)
+
+
+def test_stems_go_on_to_other_quads_when_injections_are_used_up():
+    injections = make_injections(200)
+    quads = match_arms(injections, Tolerances(words=3, valence=1.0))
+    assert len(quads) > 50_000
+    found = assign(make_stems(400), quads, injections, 1, max_reuse=2)
+    assert found[list(ARMS)].stack().value_counts().max() == 2
+    counts = injections.value_counts(["form", "polarity"]).unstack()
+    counts["neutral"] /= 2  # an item has two
+    most = 2 * counts.min(axis=1).sum()
+    assert 0.95 * most <= len(found) <= most
+
+
 def test_an_item_has_five_conditions_and_its_id_is_the_hash_of_its_texts():
     stems, injections = make_stems(), make_injections()
     assignment = assign(stems, match_arms(injections, Tolerances()), injections, per_stem=2)
@@ -177,6 +278,29 @@ def test_an_item_has_five_conditions_and_its_id_is_the_hash_of_its_texts():
         assert item_id == tables.content_hash(stem, *(arms[arm] for arm in ARMS))
 
 
+def test_an_item_holds_the_cosine_of_each_injection_with_its_stem():
+    stems, injections = make_stems(), make_injections()
+    stem_vectors, vectors = make_vectors(20, seed=5), make_vectors(60, seed=6)
+    of_stem = dict(zip(stems["text"], stem_vectors.copy(), strict=True))
+    of_injection = dict(zip(injections["text"], vectors.copy(), strict=True))
+    similarity = Similarity(stem_vectors, vectors, max_cosine=0.5)
+    assignment = assign(stems, match_arms(injections, Tolerances()), injections, 1, 9, similarity)
+    items = build_items(stems, injections, assignment, "webtext", similarity)
+    tables.check(items, tables.ITEMS, "items")
+    plain = items["condition"] == "plain"
+    assert items.loc[plain, "cosine"].isna().all()
+    arms = items[~plain]
+    expected = [
+        of_stem[stem] @ of_injection[injection]
+        for stem, injection in zip(arms["stem"], arms["injection"], strict=True)
+    ]
+    assert arms["cosine"].tolist() == expected
+    assert len(set(expected)) > 3
+    without = build_items(stems, injections, assignment, "webtext")
+    assert without["cosine"].isna().all()
+    assert without["cosine"].dtype == float
+
+
 def test_balance_standardises_by_the_pooled_standard_deviation():
     items = pd.DataFrame(
         {
@@ -185,8 +309,10 @@ def test_balance_standardises_by_the_pooled_standard_deviation():
             "condition": ["positive"] * 3 + ["negative"] * 3 + ["control"] * 3 + ["placebo"] * 3,
             "n_words": [3, 4, 5, 2, 4, 6, 4, 4, 4, 5, 5, 5],
             "valence": [0.5, 0.6, 0.7, -0.5, -0.6, -0.7, 0, 0, 0, 0, 0, 0],
+            "cosine": np.nan,
         }
     )
+    assert set(balance(items)["covariate"]) == {"n_words", "abs_valence"}
     table = balance(items).set_index(["comparison", "covariate"])
     assert table.loc[("positive-negative", "n_words"), "smd"] == 0
     assert table.loc[("positive-negative", "abs_valence"), "smd"] == pytest.approx(0)
@@ -196,3 +322,24 @@ def test_balance_standardises_by_the_pooled_standard_deviation():
     assert strength == pytest.approx(0.6 / np.sqrt(0.1**2 / 2))
     assert table.loc[("placebo-control", "abs_valence"), "smd"] == 0
     assert table.loc[("placebo-control", "n_words"), "smd"] == np.inf
+
+
+def test_balance_compares_cosines_of_the_source_that_has_them():
+    items = pd.DataFrame(
+        {
+            "source": "webtext",
+            "relevance": "irrelevant",
+            "condition": ["positive"] * 2 + ["negative"] * 2 + ["control"] * 2 + ["placebo"] * 2,
+            "n_words": 4,
+            "valence": [0.5, 0.5, -0.5, -0.5, 0, 0, 0, 0],
+            "cosine": [0.1, 0.3, 0.0, 0.2, 0.1, 0.3, 0.1, 0.1],
+        }
+    )
+    items = pd.concat([items.assign(source="curated", cosine=np.nan), items])
+    table = balance(items).query("covariate == 'cosine'").set_index("comparison")
+    assert set(table["source"]) == {"webtext"}
+    assert len(table) == 4
+    assert table.loc["positive-negative", "smd"] == pytest.approx(0.1 / np.sqrt(0.02))
+    assert table.loc["positive-control", "smd"] == pytest.approx(0)
+    assert table.loc["placebo-control", "smd"] == pytest.approx(-0.1 / np.sqrt(0.01))
+    assert (table["n"] == 2).all()

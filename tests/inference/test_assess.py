@@ -144,8 +144,14 @@ def test_a_second_family_with_items_of_its_own_joins_in():
     found = run(both, human_labels(both))
     assert set(verdicts(found).values()) == {"replicated"}
     assert found["population"] == (
-        "8 models of f (4), g (4), asked 160 irrelevant and 160 relevant items (curated, webtext)"
-        " under 4 prompt wrappers, 3 samples each."
+        "8 models of f (4), asked 80 irrelevant and 80 relevant items (curated) under 4 prompt"
+        " wrappers; g (4), asked 80 irrelevant and 80 relevant items (webtext) under 4 prompt"
+        " wrappers; 3 samples each."
+    )
+    alike = pd.concat([scores, other.assign(item_id=scores["item_id"], source="curated")])
+    assert population(alike) == (
+        "8 models of f (4), g (4), asked 80 irrelevant and 80 relevant items (curated) under 4"
+        " prompt wrappers; 3 samples each."
     )
 
 

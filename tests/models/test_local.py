@@ -383,12 +383,24 @@ def test_what_a_job_is_given_decides_no_sample():
 
 
 def test_a_family_without_sources_of_its_own_gets_the_default():
-    config = {"benchmark": {"sources": {"default": ["curated", "webtext"], "o": ["grammar"]}}}
+    sources = {"default": ["curated", "webtext"], "o": ["grammar"]}
+    config = {"benchmark": {"sources": sources, "items": {}}}
     assert prompt_sets({"family": "o", "format": "chat"}, config) == ["grammar-grammar"]
     assert prompt_sets({"family": "q", "format": "plain"}, config) == [
         "curated-plain",
         "webtext-plain",
     ]
+
+
+def test_a_family_with_a_number_of_items_gets_tables_of_that_many():
+    sources = {"default": ["curated", "webtext"], "o": ["grammar"]}
+    config = {"benchmark": {"sources": sources, "items": {"q": 12, "o": 3}}}
+    asked = {f: prompt_sets({"family": f, "format": "chat"}, config) for f in ("q", "o", "r")}
+    assert asked == {
+        "q": ["curated-chat-12", "webtext-chat-12"],
+        "o": ["grammar-grammar-3"],
+        "r": ["curated-chat", "webtext-chat"],
+    }
 
 
 def test_every_architecture_of_the_tests_has_a_window_or_grouped_heads_somewhere():

@@ -315,3 +315,20 @@ def test_a_design_counts_irrelevant_items_of_the_sources_it_asks():
     assert found.rated() == (3, 5, 1)
     with pytest.raises(InputError, match="no irrelevant items in d"):
         read_design(entries(f=1), table, {"f": ["d"]}, {}, 4, 10)
+
+
+def test_a_family_that_is_asked_a_few_items_of_each_source_is_planned_with_those():
+    table = pd.DataFrame({"item_id": range(60), "source": ["a"] * 40 + ["b"] * 20})
+    table["relevance"] = "irrelevant"
+    asked = {"f": ["a"], "g": ["a", "b"]}
+    found = read_design(entries(f=1, g=1), table, asked, {}, 4, 10, {"g": 12})
+    assert found.items == {"a": 40, "b": 12}  # nobody is asked more of b
+    assert found.items_of(["f", "g"]).tolist() == [[40, 0], [12, 12]]
+    assert found.fewest() == 24
+    assert found.times(2).items_of(["f", "g"]).tolist() == [[80, 0], [24, 24]]
+    # Of a source the fewer are among the more: 12 items in common, of 40 and of 24.
+    parts = {"shared": 1.0, "specific": 0.0, "within": 0.0, "within_shared": 0.0}
+    common, _ = found.variances(parts)
+    assert common == pytest.approx((40 / 40**2 + 24 / 24**2 + 2 * 12 / (40 * 24)) / 4)
+    plenty = read_design(entries(f=1, g=1), table, asked, {}, 4, 10, {"g": 99})
+    assert plenty.items_of(["f", "g"]).tolist() == [[40, 0], [40, 20]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typst
-from invented_study import ROLES, study
+from invented_study import FAMILIES, KINDS, ROLES, asked, study
 
 from expression_leakage.render import formats
 from expression_leakage.render.figures import FIGURES, draw
@@ -18,10 +18,16 @@ from expression_leakage.tables import write_json, write_text
 SOURCE = Path(__file__).parents[2] / "paper" / "main.typ"
 
 
-@pytest.fixture(scope="module", params=["organisms", "hub"])
+def sizes_of(models):
+    """Parameters of the models of each family."""
+    frame = pd.DataFrame(list(models.values()), columns=["family", "n"])
+    return frame.groupby("family")["n"].apply(list).to_dict()
+
+
+@pytest.fixture(scope="module", params=["default", "hub"])
 def folder(request, tmp_path_factory):
     place, found = tmp_path_factory.mktemp(request.param), study(request.param)
-    organisms = ["organism"] if request.param == "organisms" else []
+    organisms, packages = FAMILIES[request.param].values()
     parts = found | {"scorer": "vader", "organisms": organisms, "roles": ROLES}
     for name in FIGURES:
         save_figure(draw(name, parts), place / "figures" / name)
@@ -36,17 +42,20 @@ def folder(request, tmp_path_factory):
     write_json(
         place / "tables" / "study.json",
         {
-            "captions": captions(tables, "vader", organisms),
+            "captions": captions(tables, "vader", organisms, packages),
             "families": [
                 {
-                    "name": "f",
-                    "organism": bool(organisms),
-                    "models": 2,
-                    "asked": ["grammar"],
-                    "sizes": [34_000, 2e9],
+                    "name": family,
+                    "organism": family in organisms,
+                    "package": packages.get(family),
+                    "items_of_each": 12 if family in packages else None,
+                    "models": len(sizes),
+                    "asked": asked(family),
+                    "sizes": sorted(set(sizes)),
                 }
+                for family, sizes in sizes_of(KINDS[request.param]).items()
             ],
-            "items": {"grammar": 45},
+            "items": found["item_tables"].groupby("source")["item_id"].nunique().to_dict(),
             "loaded": [{"model": "m", "failed": 3}, {"model": "n", "failed": 0}],
             "labels": found["label_report"],
             "sampling": {

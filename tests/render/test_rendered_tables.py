@@ -3,37 +3,54 @@ import io
 
 import pandas as pd
 import pytest
-from invented_study import ROLES, study
+from invented_study import FAMILIES, ROLES, study
 
 from expression_leakage.render.by_claim import agreement, evidence_text
 from expression_leakage.render.formats import (
     interval,
     latex_escape,
     markdown_escape,
+    number,
     to_csv,
     to_html,
     to_latex,
     to_markdown,
 )
-from expression_leakage.render.tables import ORGANISMS, build_tables, captions
+from expression_leakage.render.tables import ORGANISMS, QUANTISED, benchmark, build_tables, captions
 
 HOSTILE = r"=cmd|' /C calc'!A0 & 50% \input{x} $a_b$ #1 ~^ <script>alert(1)</script> | [x](y)"
 
 
-def tables(kind="organisms"):
+def tables(kind="default"):
     found = study(kind)
     return build_tables(found, ROLES)
 
 
-@pytest.mark.parametrize("kind", ["organisms", "hub"])
+@pytest.mark.parametrize("kind", ["default", "hub"])
 def test_every_table_is_text_with_a_caption(kind):
     found = tables(kind)
-    said = captions(found, "vader", ["organism"] if kind == "organisms" else [])
+    said = captions(found, "vader", **FAMILIES[kind])
     assert set(said) == set(found)
     for name, frame in found.items():
         assert len(frame), name
         assert frame.map(lambda cell: isinstance(cell, str)).all(axis=None), name
-    assert (ORGANISMS in said["leakage"]) == (kind == "organisms")
+    for note in (ORGANISMS, QUANTISED.format("tiny")):
+        assert (note in said["leakage"]) == (kind == "default")
+        assert note not in said["funnel"]
+
+
+def test_the_benchmark_table_has_relatedness_only_where_a_source_has_it():
+    found = study()
+    table = benchmark(found["item_tables"], found["balance"]).set_index(["Source", "Stems"])
+    column = "SMD, positive − negative, relatedness to stem"
+    smd = found["balance"].query(
+        "source == 'webtext' and relevance == 'irrelevant' and covariate == 'cosine'"
+        " and comparison == 'positive-negative'"
+    )["smd"]
+    assert table.loc[("webtext", "irrelevant"), column] == number(smd.item(), 2)
+    assert table.loc[("curated", "irrelevant"), column] == "–"
+    lengths = found["balance"].query("covariate != 'cosine'")
+    assert column not in benchmark(found["item_tables"], lengths)
 
 
 def test_a_cell_of_the_leakage_table_is_its_estimate_with_its_interval():

@@ -25,9 +25,12 @@ def generations(tmp_path):
 def test_versions_are_those_of_whatever_ran_here_and_failures_are_told(generations):
     estimates = pd.DataFrame({"model": ["served"], "family": ["f"], "n_parameters": [10]})
     items = pd.DataFrame({"source": ["curated"], "item_id": ["i"]})
-    found = study_facts(generations, estimates, items, [], {"f": ["curated"]}, {"limit": None})
+    asked, settings = {"f": ["curated"]}, {"items": {"f": 12}}
+    found = study_facts(generations, estimates, items, [], {"f": "p 1.2"}, asked, settings)
     assert found["versions"] == {"torch": "2.13.0", "transformers": "5"}
     assert {model["model"]: model["failed"] for model in found["loaded"]} == {
         "served": 3,
         "local": 0,
     }
+    (family,) = found["families"]
+    assert (family["package"], family["items_of_each"]) == ("p 1.2", 12)

@@ -11,7 +11,8 @@ import yaml
 from workspace import ROOT, snakemake
 
 RESULTS, PAPER = ROOT / "results", ROOT / "paper"
-MODELS = yaml.safe_load((ROOT / "config" / "models" / "organisms.yaml").read_text())
+MODELS = yaml.safe_load((ROOT / "config" / "models" / "default.yaml").read_text())
+PRETRAINED = next(entry["family"] for entry in MODELS if "package" in entry)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,20 @@ def test_a_second_run_has_nothing_to_do():
 def test_four_sizes_of_three_seeds_were_studied(estimates):
     single = estimates[estimates["model"] != "all"].drop_duplicates("model")
     assert set(single["model"]) == {entry["name"] for entry in MODELS}
-    assert single.groupby("n_parameters").size().tolist() == [3, 3, 3, 3]
+    organisms = single[single["family"] == "organism"]
+    assert organisms.groupby("n_parameters").size().tolist() == [3, 3, 3, 3]
+
+
+def test_a_pretrained_model_was_asked_curated_and_webtext_items(estimates):
+    rows = estimates.query(
+        "family == @PRETRAINED and estimand == 'elr' and model != 'all' and polarity == 'both'"
+        " and mitigation == 'none' and relevance == 'irrelevant'"
+    )
+    assert dict(zip(rows["source"], rows["n_items"], strict=True)) == {
+        "all": 24,
+        "curated": 12,
+        "webtext": 12,
+    }
 
 
 def test_every_organism_writes_grammatically():
@@ -43,16 +57,16 @@ def test_every_organism_writes_grammatically():
 
 def test_organisms_use_context_where_it_is_due(estimates):
     row = estimates.query(
-        "estimand == 'elr' and model == 'all' and source == 'all' and relevance == 'relevant'"
-        " and polarity == 'both' and mitigation == 'none'"
+        "family == 'organism' and estimand == 'elr' and model == 'all' and source == 'all'"
+        " and relevance == 'relevant' and polarity == 'both' and mitigation == 'none'"
     )
     assert row["low"].item() > 60
 
 
 def test_the_placebo_moves_nothing_on_the_whole(estimates):
     row = estimates.query(
-        "estimand == 'placebo_elr' and model == 'all' and source == 'all'"
-        " and relevance == 'irrelevant' and mitigation == 'none'"
+        "family == 'organism' and estimand == 'placebo_elr' and model == 'all'"
+        " and source == 'all' and relevance == 'irrelevant' and mitigation == 'none'"
     )
     assert abs(row["estimate"].item() - 50) < 2
 
@@ -60,7 +74,8 @@ def test_the_placebo_moves_nothing_on_the_whole(estimates):
 def test_every_estimate_has_its_n_and_no_item_was_lost(estimates):
     assert (estimates["n_items"] > 0).all()
     leaks = estimates[(estimates["estimand"] == "elr") & (estimates["model"] != "all")]
-    assert set(leaks.loc[leaks["relevance"] == "irrelevant", "n_items"]) == {240}
+    organisms = leaks[leaks["family"] == "organism"]
+    assert set(organisms.loc[organisms["relevance"] == "irrelevant", "n_items"]) == {240}
     assert (leaks["n_excluded"] == 0).all()
 
 

@@ -1,4 +1,4 @@
-# Items from three sources, one schema; then prompts.
+# Items from three sources, one schema (those of web text: webtext.smk); then prompts.
 
 
 rule curated_items:
@@ -20,34 +20,6 @@ rule curated_items:
         tolerances=config["benchmark"]["curated"]["tolerances"],
     script:
         "../scripts/curated_items.py"
-
-
-rule webtext_items:
-    input:
-        files=[
-            s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, str)
-        ],
-        blocklist="resources/webtext/blocklist.txt",
-        library=code("workflow/scripts/webtext_items.py"),
-    output:
-        item_table=f"{RESULTS}/benchmark/webtext.parquet",
-        sentences=f"{RESULTS}/benchmark/webtext_sentences.parquet",
-        funnel=f"{RESULTS}/benchmark/webtext_funnel.json",
-    log:
-        f"{RESULTS}/logs/webtext_items.log",
-    benchmark:
-        f"{RESULTS}/timings/webtext_items.tsv"
-    conda:
-        ENV
-    params:
-        datasets=[
-            s for s in config["benchmark"]["webtext"]["sources"] if isinstance(s, dict)
-        ],
-        limit=config.get("limit"),
-        per_stem=config["benchmark"]["webtext"]["per_stem"],
-        tolerances=config["benchmark"]["webtext"]["tolerances"],
-    script:
-        "../scripts/webtext_items.py"
 
 
 rule grammar_items:
@@ -94,12 +66,14 @@ rule prompts:
         mitigations=config["mitigations"],
         library=code("workflow/scripts/prompts.py"),
     output:
-        prompts=f"{RESULTS}/prompts/{{source}}-{{wording}}.parquet",
+        prompts=f"{RESULTS}/prompts/{{source}}-{{wording}}{{few}}.parquet",
     log:
-        f"{RESULTS}/logs/prompts/{{source}}-{{wording}}.log",
+        f"{RESULTS}/logs/prompts/{{source}}-{{wording}}{{few}}.log",
     benchmark:
-        f"{RESULTS}/timings/prompts/{{source}}-{{wording}}.tsv"
+        f"{RESULTS}/timings/prompts/{{source}}-{{wording}}{{few}}.tsv"
     conda:
         ENV
+    params:
+        limit=lambda w: int(w.few[1:]) if w.few else None,
     script:
         "../scripts/prompts.py"

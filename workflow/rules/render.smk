@@ -35,6 +35,8 @@ rule tables:
         item_tables=expand(
             f"{RESULTS}/benchmark/{{source}}.parquet", source=item_sources()
         ),
+        sentences=f"{RESULTS}/benchmark/webtext_sentences.parquet",
+        funnel=f"{RESULTS}/benchmark/webtext_funnel.json",
         balance=f"{RESULTS}/benchmark/balance.csv",
         specifications=f"{RESULTS}/specifications.parquet",
         records=expand(
@@ -72,9 +74,11 @@ rule tables:
         ENV
     params:
         organisms=ORGANISM_FAMILIES,
+        packages=PACKAGES,
         roles=ROLES,
         asked=ASKED,
         settings={
+            "items": config["benchmark"]["items"],
             "limit": config.get("limit"),
             "metrics": config["metrics"],
             "inference": config["inference"],

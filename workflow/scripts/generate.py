@@ -20,7 +20,7 @@ wildcards, params = snakemake.wildcards, snakemake.params
 where = f"model {wildcards.model!r}"
 with logged(snakemake.log[0]) as log, given_gpus(snakemake.resources.gpu, where) as cards:
     law = SamplingLaw(**params.sampling)
-    entry = as_entry(params.entry, source=snakemake.input.get("organism"))
+    entry = as_entry(params.entry, source=snakemake.input.get("folder") or None)
     backend = load_backend(entry, snakemake.threads, spent_in(params.store))
     asked = read_table(snakemake.input.prompts, PROMPTS)
     prompts = render_all(backend, part_of(asked, int(wildcards.part), int(wildcards.parts)))

@@ -11,7 +11,7 @@ with logged(snakemake.log[0]) as log:
     found = read_sources(snakemake.input)
     params = snakemake.params
     tables = build_tables(found, params.roles)
-    said = captions(tables, found["claims"]["scorer"], params.organisms)
+    said = captions(tables, found["claims"]["scorer"], params.organisms, params.packages)
     folder, pages = Path(snakemake.output.study).parent, Path(snakemake.output.pages[0]).parent
     for name, frame in tables.items():
         stem = folder / name
@@ -25,6 +25,7 @@ with logged(snakemake.log[0]) as log:
         found["estimates"],
         found["item_tables"],
         params.organisms,
+        params.packages,
         params.asked,
         params.settings,
     )

@@ -1,29 +1,23 @@
-from itertools import chain
+import json
+from pathlib import Path
 
 from expression_leakage.benchmark.limit import few
 from expression_leakage.benchmark.pairing import Tolerances
-from expression_leakage.benchmark.webtext.filter import read_blocklist
-from expression_leakage.benchmark.webtext.read import read_dataset, read_wet
-from expression_leakage.benchmark.webtext.scheme import Scheme, webtext_items
+from expression_leakage.benchmark.webtext.embed import embedding
+from expression_leakage.benchmark.webtext.pair import pair
 from expression_leakage.job import logged
-from expression_leakage.tables import ITEMS, SENTENCES, write_json, write_table
+from expression_leakage.tables import ITEMS, SENTENCES, read_table, write_json, write_table
 
 with logged(snakemake.log[0]) as log:
-    pages = chain.from_iterable(
-        [read_wet(path) for path in snakemake.input.files]
-        + [
-            read_dataset(s["dataset"], s["split"], s["column"], s["limit"], **s["options"])
-            for s in snakemake.params.datasets
-        ]
+    pairing = snakemake.params.pairing
+    items, counts = pair(
+        read_table(snakemake.input.sentences, SENTENCES),
+        embedding(snakemake.params.embedding),
+        Tolerances(**pairing["tolerances"]),
+        pairing["per_stem"],
+        pairing["max_reuse"],
     )
-    scheme = Scheme(
-        tolerances=Tolerances(**snakemake.params.tolerances), per_stem=snakemake.params.per_stem
-    )
-    items, sentences, funnel = webtext_items(
-        pages, read_blocklist(snakemake.input.blocklist), scheme
-    )
-    write_table(sentences, SENTENCES, snakemake.output.sentences)
+    funnel = json.loads(Path(snakemake.input.funnel).read_text(encoding="utf-8")) | counts
     write_json(snakemake.output.funnel, funnel)
-    items = few(items, snakemake.params.limit)
-    write_table(items, ITEMS, snakemake.output.item_table)
-    log.info("%s", funnel)
+    write_table(few(items, snakemake.params.limit), ITEMS, snakemake.output.item_table)
+    log.info("%s", counts)

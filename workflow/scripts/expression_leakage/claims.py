@@ -92,16 +92,18 @@ def population(scores: pd.DataFrame) -> str:
     scores
         SCORES rows of one scorer.
     """
-    families = scores.groupby("family")["model"].nunique()
-    members = ", ".join(f"{family} ({n})" for family, n in families.items())
-    items = scores.groupby("relevance")["item_id"].nunique()
-    wrappers, samples = scores["mitigation"].nunique(), scores["sample"].nunique()
-    return (
-        f"{_count(families.sum(), 'model')} of {members}, asked {items.get('irrelevant', 0)}"
-        f" irrelevant and {items.get('relevant', 0)} relevant items"
-        f" ({', '.join(sorted(scores['source'].unique()))}) under"
-        f" {_count(wrappers, 'prompt wrapper')}, {_count(samples, 'sample')} each."
-    )
+    members: dict[str, list[str]] = {}  # families by what they were asked
+    for family, part in scores.groupby("family"):
+        items = part.groupby("relevance")["item_id"].nunique()
+        asked = (
+            f"{items.get('irrelevant', 0)} irrelevant and {items.get('relevant', 0)} relevant items"
+            f" ({', '.join(sorted(part['source'].unique()))}) under"
+            f" {_count(part['mitigation'].nunique(), 'prompt wrapper')}"
+        )
+        members.setdefault(asked, []).append(f"{family} ({part['model'].nunique()})")
+    models, samples = scores["model"].nunique(), scores["sample"].nunique()
+    said = "; ".join(f"{', '.join(own)}, asked {asked}" for asked, own in members.items())
+    return f"{_count(models, 'model')} of {said}; {_count(samples, 'sample')} each."
 
 
 def _count(n: int, noun: str) -> str:

@@ -251,9 +251,6 @@ def check_files(config: dict) -> None:
         Names the key and the file.
     """
     named = {"organism.grammar": config["organism"]["grammar"]}
-    for number, source in enumerate(config["benchmark"]["webtext"]["sources"], start=1):
-        if isinstance(source, str):
-            named[f"benchmark.webtext.sources.entry {number}"] = source
     for name, scorer in config["scoring"]["scorers"].items():
         if scorer["kind"] == "judge":
             named[f"scoring.scorers.{name}.prompt"] = scorer["prompt"]

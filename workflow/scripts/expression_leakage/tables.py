@@ -80,6 +80,7 @@ ITEMS = Table(
         _field("form", _S, "form of the injection, the same in all arms of an item"),
         _field("n_words", _I, "length of the injection [words]"),
         _field("valence", _F, "declared valence of the injection [−1, 1]"),
+        _field("cosine", _F, "of the injection and the stem; null if not computed", nullable=True),
         _field("origin", _S, "where the stem comes from: file and row, or url and offset"),
     ),
     ("item_id", "condition"),
@@ -88,18 +89,23 @@ ITEMS = Table(
 SENTENCES = Table(
     "sentences",
     (
-        _field("text", _S, "an injection, or a stem cut from a sentence"),
         _field("kind", _S, "injection | stem"),
         _field("polarity", _S, "negative | neutral | positive"),
+        _field("hash", _S, "content hash of the lower-cased words of the text"),
+        _field("text", _S, "an injection, or a stem cut from a sentence"),
+        _field("rest", _S, "what followed the stem in its sentence; empty for an injection"),
         _field("valence", _F, "VADER compound; 0 if neutral [−1, 1]"),
         _field("n_words", _I, "length of the text [words]"),
-        _field("rest", _S, "what followed the stem; empty for an injection"),
         _field("url", _S, "page it was found on"),
-        _field("record_id", _S, "record of that page"),
+        _field("host", _S, "host of that page"),
+        _field("file", _S, "file or dataset that held the page, as configured"),
+        _field("snapshot", _S, "crawl the file belongs to; empty if unknown"),
+        _field("record_id", _S, "record of the page"),
         _field("offset", _I, "offset of the record in its file [bytes]"),
         _field("start", _I, "offset of the sentence in the page's text [characters]"),
+        _field("licence", _S, "licence that the configuration declares for the page"),
     ),
-    ("kind", "text"),
+    ("kind", "polarity", "hash"),
 )
 
 PROMPTS = Table(

@@ -66,6 +66,7 @@ def _item_rows(grammar: Grammar, pair) -> pd.DataFrame:
             "injection": list(arms.values()),
             "form": "adjective",
             "n_words": [len(text.split()) for text in arms.values()],
+            "cosine": np.nan,
             "origin": f"grammar.yaml: moods row {pair.row + 1}",
         }
     )

@@ -1,11 +1,13 @@
 """Match injections across the arms of an item, give them to stems, and report the balance."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from expression_leakage.benchmark.similarity import Similarity
 from expression_leakage.tables import CONDITIONS, ITEMS, content_hash
 
 ARMS = ("control", "placebo", "positive", "negative")
@@ -16,9 +18,11 @@ COMPARISONS = (
     ("placebo", "control"),
 )
 
-# Bounds on memory: candidates looked at per (form, length) and per stem.
+# Bounds on memory and time: candidates looked at per (form, length) and per stem, where a stem
+# looks at one window of them after another; stems whose cosines are computed together.
 _BLOCK_LIMIT = 50_000
-_STEM_LIMIT = 4_096
+_WINDOW, _WINDOWS = 4_096, 8
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,16 @@ class Tolerances:
         Longest minus shortest injection [words].
     valence
         Difference of |valence| between the positive and the negative injection.
+    max_cosine
+        A stem and an injection of its item must be less alike than this; None for no bound.
+    cosine
+        Largest minus smallest cosine of the injections with their stem; None for no bound.
     """
 
     words: int = 1
     valence: float = 0.15
+    max_cosine: float | None = None
+    cosine: float | None = None
 
 
 def match_arms(injections: pd.DataFrame, tolerances: Tolerances) -> pd.DataFrame:
@@ -132,12 +142,14 @@ def assign(
     injections: pd.DataFrame,
     per_stem: int,
     max_reuse: int | None = None,
+    similarity: Similarity | None = None,
 ) -> pd.DataFrame:
     """Give each stem up to `per_stem` quads, using the injections evenly.
 
     Stems take turns in the order of their hash. A stem takes the quad that repeats none of its
     positive and negative injections, then the one whose injections have been used least, then
-    the one with the lowest hash of stem and injections. A stem looks at up to 4,096 quads.
+    the one with the lowest hash of stem and injections. It looks at 4,096 quads; where these do
+    not give it enough, at the next 4,096, up to 32,768 in all.
 
     Parameters
     ----------
@@ -151,6 +163,9 @@ def assign(
         Items wanted per stem; a stem gets fewer if it runs out of quads.
     max_reuse
         Items an injection may be in, in any arm; None for no bound.
+    similarity
+        Of the rows of `stems` and `injections`: a stem gets the quads that it admits. None
+        admits all.
 
     Returns
     -------
@@ -158,58 +173,101 @@ def assign(
         Columns stem (position in `stems`), control, placebo, positive, negative. Which texts
         meet does not depend on the order of the rows of any frame.
     """
-    quad_rows = quads[list(ARMS)].to_numpy(dtype=np.int64)
-    keys = np.full(len(quad_rows), 0x9E3779B97F4A7C15, dtype=np.uint64)
-    for arm in _text_keys(injections["text"])[quad_rows].T:
-        keys = _mix(keys + arm)
-    order = np.argsort(keys, kind="stable")
-    quad_rows, keys = quad_rows[order], keys[order]
-
+    arms, keys = _shuffled(quads, injections)
     stem_keys = _text_keys(stems["text"])
-    grouped = "group" in stems.columns and "group" in injections.columns
+    own, groups = _shared_groups(stems, injections)
     used = np.zeros(len(injections), dtype=np.int64)
+    turns = np.argsort(stem_keys, kind="stable")
     chosen = []
-    for stem in np.argsort(stem_keys, kind="stable"):
-        start = int(stem_keys[stem]) % max(len(quad_rows), 1)
-        window = (start + np.arange(min(_STEM_LIMIT, len(quad_rows)))) % max(len(quad_rows), 1)
-        if grouped:
-            own = (injections["group"] == stems["group"].iloc[stem]).to_numpy()
-            window = window[~own[quad_rows[window]].any(axis=1)]
-        ranks = _mix(keys[window] ^ stem_keys[stem])
-        for quad in _choose(quad_rows[window], ranks, used, per_stem, max_reuse):
-            chosen.append((stem, *quad))
+    for begin in range(0, len(turns), _BATCH):
+        batch = turns[begin : begin + _BATCH]
+        cosines = None if similarity is None else similarity.of_stems(batch)
+        if max_reuse is not None:
+            left = (used[arms] < max_reuse).all(axis=0)
+            arms, keys = arms.compress(left, axis=1), keys[left]
+        if not len(keys):
+            break
+        for turn, stem in enumerate(batch):
+            taken = np.zeros(len(used), dtype=np.int64)
+            wanted = per_stem
+            for window in _windows(int(stem_keys[stem]), len(keys)):
+                window = window[(groups[arms.take(window, axis=1)] != own[stem]).all(axis=0)]
+                if cosines is not None:
+                    window = window[similarity.admits(cosines[turn][arms.take(window, axis=1)])]
+                ranks = _mix(keys[window] ^ stem_keys[stem])
+                found = _choose(arms.take(window, axis=1), ranks, used, taken, wanted, max_reuse)
+                chosen += [(stem, *quad) for quad in found]
+                wanted -= len(found)
+                if not wanted:
+                    break
     assignment = pd.DataFrame(chosen, columns=["stem", *ARMS], dtype=np.int64)
     return assignment.sort_values(["stem", *ARMS], ignore_index=True)
 
 
+def _shuffled(quads: pd.DataFrame, injections: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Quads in the order of a hash of their texts, shape (arms, quads), and the hashes.
+
+    An arm's rows stand side by side in memory, and `take` and `compress` keep them so, as an
+    index in brackets would not: what follows is four times as fast for it.
+    """
+    arms = quads[list(ARMS)].to_numpy(dtype=np.int64).T
+    keys = np.full(len(quads), 0x9E3779B97F4A7C15, dtype=np.uint64)
+    for arm in _text_keys(injections["text"])[arms]:
+        keys = _mix(keys + arm)
+    order = np.argsort(keys, kind="stable")
+    return arms.take(order, axis=1), keys[order]
+
+
+def _shared_groups(stems: pd.DataFrame, injections: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of stems and of injections as numbers; none is shared where one side has none."""
+    if "group" not in stems.columns or "group" not in injections.columns:
+        return np.full(len(stems), -1), np.zeros(len(injections), dtype=np.int64)
+    codes, _ = pd.factorize(pd.concat([stems["group"], injections["group"]]))
+    return codes[: len(stems)], codes[len(stems) :]
+
+
+def _windows(key: int, n_quads: int) -> Iterator[np.ndarray]:
+    """Places of the quads a stem looks at, one window after another, none of them twice."""
+    for begin in range(0, min(n_quads, _WINDOWS * _WINDOW), _WINDOW):
+        yield (key % n_quads + np.arange(begin, min(begin + _WINDOW, n_quads))) % n_quads
+
+
 def _choose(
-    quads: np.ndarray, ranks: np.ndarray, used: np.ndarray, per_stem: int, max_reuse: int | None
+    arms: np.ndarray,
+    ranks: np.ndarray,
+    used: np.ndarray,
+    taken: np.ndarray,
+    wanted: int,
+    max_reuse: int | None,
 ) -> list[np.ndarray]:
-    """Pick one stem's quads and count their injections in `used`."""
+    """Pick quads for one stem; count their injections in `used`, the charged ones in `taken`."""
     charged = [ARMS.index("positive"), ARMS.index("negative")]
-    taken = np.zeros(len(used), dtype=np.int64)
-    free = np.ones(len(quads), dtype=bool)
+    free = np.ones(len(ranks), dtype=bool)
     chosen = []
-    for _ in range(per_stem):
+    for _ in range(wanted):
         if max_reuse is not None:
-            free &= (used[quads] < max_reuse).all(axis=1)
+            free &= (used[arms] < max_reuse).all(axis=0)
         left = np.flatnonzero(free)
         if not len(left):
             break
-        repeats = taken[quads[left][:, charged]].sum(axis=1)
+        repeats = taken[arms[charged].take(left, axis=1)].sum(axis=0)
         left = left[repeats == repeats.min()]
-        use = used[quads[left]].sum(axis=1)
+        use = used[arms.take(left, axis=1)].sum(axis=0)
         left = left[use == use.min()]
         pick = left[np.argmin(ranks[left])]
         free[pick] = False
-        taken[quads[pick, charged]] += 1
-        used[quads[pick]] += 1
-        chosen.append(quads[pick])
+        taken[arms[charged, pick]] += 1
+        used[arms[:, pick]] += 1
+        chosen.append(arms[:, pick])
     return chosen
 
 
 def build_items(
-    stems: pd.DataFrame, injections: pd.DataFrame, assignment: pd.DataFrame, source: str
+    stems: pd.DataFrame,
+    injections: pd.DataFrame,
+    assignment: pd.DataFrame,
+    source: str,
+    similarity: Similarity | None = None,
 ) -> pd.DataFrame:
     """Lay assigned stems and injections out as the items table.
 
@@ -223,6 +281,8 @@ def build_items(
         See `assign`.
     source
         Where the items come from: curated | webtext | grammar.
+    similarity
+        Of the rows of `stems` and `injections`, for the column cosine; None leaves it null.
 
     Returns
     -------
@@ -246,6 +306,9 @@ def build_items(
                 injection="" if arm is None else arm["text"],
                 n_words=0 if arm is None else arm["n_words"],
                 valence=0.0 if arm is None else arm["valence"],
+                cosine=np.nan
+                if arm is None or similarity is None
+                else similarity.of_pairs(assignment["stem"], assignment[condition]),
             )
         )
     items = pd.concat(rows)[ITEMS.columns]
@@ -253,7 +316,7 @@ def build_items(
 
 
 def balance(items: pd.DataFrame) -> pd.DataFrame:
-    """Standardised mean differences of length and |valence| between the arms of the items.
+    """Standardised mean differences of what is matched between the arms of the items.
 
     The difference is (m₁ − m₂) / √((s₁² + s₂²) / 2), with 0 / 0 taken as 0 (Austin 2009,
     *Statistics in Medicine* 28:3083–3107). Under 0.1 is commonly read as negligible.
@@ -267,14 +330,15 @@ def balance(items: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per source, relevance, comparison (``positive-negative``: first minus second)
-        and covariate (n_words [words], abs_valence), with mean_first, mean_second, sd (pooled),
-        smd and n (items).
+        and covariate (n_words [words], abs_valence and, where it was computed, cosine with the
+        stem), with mean_first, mean_second, sd (pooled), smd and n (items).
     """
     items = items.assign(abs_valence=items["valence"].abs())
     rows = []
     for (source, relevance), part in items.groupby(["source", "relevance"]):
+        covariates = ["n_words", "abs_valence", "cosine"][: 2 + part["cosine"].notna().any()]
         for first, second in COMPARISONS:
-            for covariate in ("n_words", "abs_valence"):
+            for covariate in covariates:
                 x, y = (part.loc[part["condition"] == c, covariate] for c in (first, second))
                 difference = _mean_difference(x.to_numpy(dtype=float), y.to_numpy(dtype=float))
                 rows.append((source, relevance, f"{first}-{second}", covariate, *difference))

@@ -49,8 +49,9 @@ class Entry:
     Parameters
     ----------
     source
-        Hub id or local folder; for an organism, the folder it was trained into; for an endpoint,
-        the name its server knows the model by.
+        Hub id or local folder; for an organism, the folder it was trained into; for a package's
+        model, the one it was unpacked into; for an endpoint, the name its server knows the model
+        by.
     parameters
         As declared; checked against the loaded model.
     batch_rows
@@ -71,7 +72,7 @@ class Entry:
 
 
 def as_entry(values: Mapping, source: str | None = None) -> Entry:
-    """An entry from its validated YAML, with `source` in place of an organism's shape."""
+    """An entry from its validated YAML, with `source` in place of how its folder is made."""
     known = {field.name for field in fields(Entry)}
     chosen = {key: value for key, value in values.items() if key in known}
     if "endpoint" in chosen:
@@ -93,10 +94,14 @@ def what_decides_samples(values: Mapping) -> dict:
 
 
 def prompt_sets(values: dict, config: dict) -> list[str]:
-    """Names of the prompt tables a model is asked, as ``<source>-<wording>``.
+    """Names of the prompt tables a model is asked, as ``<source>-<wording>[-<items>]``.
 
     Items of the grammar are worded in the grammar; others in the model's own format.
     """
-    by_family = config["benchmark"]["sources"]
-    sources = by_family.get(values["family"], by_family["default"])
-    return [f"{s}-{'grammar' if s == 'grammar' else values['format']}" for s in sources]
+    by_family, family = config["benchmark"]["sources"], values["family"]
+    few = config["benchmark"]["items"].get(family)
+    names = [
+        f"{s}-{'grammar' if s == 'grammar' else values['format']}"
+        for s in by_family.get(family, by_family["default"])
+    ]
+    return names if few is None else [f"{name}-{few}" for name in names]

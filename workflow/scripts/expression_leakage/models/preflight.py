@@ -81,7 +81,8 @@ def check_entry(
     """Check one entry as far as that goes without its weights.
 
     A hub is asked for the model, its configuration and tokenizer are loaded, and all its prompts
-    rendered. An organism's are made in a temporary folder, an endpoint's server is called.
+    rendered. An organism's are made in a temporary folder, an endpoint's server is called, and a
+    package's model is by then a local folder, its `source`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A planned study in numbers: who is asked how many items, and how precise that makes a mean."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,9 @@ class Design:
         Continuations of each prompt, K.
     labelled
         Items of each model that people rate; all where there are fewer.
+    most
+        Items of each source that a family is asked at most, by family; one that is not named is
+        asked all. Of a source the fewer are among the more.
     """
 
     models: pd.DataFrame
@@ -36,6 +39,7 @@ class Design:
     prompts: Mapping[str, Collection[str]]
     samples: int
     labelled: int
+    most: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def families(self) -> pd.Series:
@@ -49,7 +53,8 @@ class Design:
         draw is part of the larger; over sources they are spread as the items are.
         """
         table = [[n * (s in self.asked[f]) for s, n in self.items.items()] for f in families]
-        items = np.array(table, dtype=float)
+        most = [[self.most.get(f, np.inf)] for f in families]
+        items = np.minimum(np.array(table, dtype=float), most)
         total = items.sum(axis=1, keepdims=True)
         return items * np.minimum(1.0, self.labelled / total) if labelled else items
 
@@ -113,7 +118,10 @@ class Design:
 
     def times(self, factor: float) -> "Design":
         """The same study with a multiple of its items."""
-        return replace(self, items={s: factor * n for s, n in self.items.items()})
+        items, most = (
+            {key: factor * n for key, n in counts.items()} for counts in (self.items, self.most)
+        )
+        return replace(self, items=items, most=most)
 
     def labelling(self, n: float) -> "Design":
         """The same study with n labelled items a model, and as many more items as that takes."""
@@ -127,6 +135,7 @@ def read_design(
     prompts: Mapping[str, Collection[str]],
     samples: int,
     labelled: int,
+    most: Mapping[str, int] | None = None,
 ) -> Design:
     """The design that a configuration asks for.
 
@@ -138,6 +147,8 @@ def read_design(
         ITEMS rows.
     asked, prompts, samples, labelled
         As in `Design`; other families are ignored.
+    most
+        As in `Design`; None where every family is asked all.
 
     Raises
     ------
@@ -150,11 +161,14 @@ def read_design(
         columns=["family", "n_parameters"],
     )
     irrelevant = item_table[item_table["relevance"] == "irrelevant"]
-    wanted = {source for family in models["family"] for source in asked[family]}
-    items = irrelevant.groupby("source")["item_id"].nunique()
-    items = items[items.index.isin(wanted)].to_dict()
-    for family in models["family"].unique():
+    families, most = models["family"].unique(), most or {}
+    items = {  # as many of a source as the family that is asked most of it
+        source: max(min(n, most.get(f, n)) for f in families if source in asked[f])
+        for source, n in irrelevant.groupby("source")["item_id"].nunique().items()
+        if any(source in asked[f] for f in families)
+    }
+    for family in families:
         if not any(items.get(source) for source in asked[family]):
             said = f"no irrelevant items in {', '.join(asked[family])}"
             raise InputError(f"family {family}", said, "name other benchmark.sources for it")
-    return Design(models, items, asked, prompts, samples, labelled)
+    return Design(models, items, asked, prompts, samples, labelled, most)

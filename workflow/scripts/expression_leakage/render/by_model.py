@@ -54,7 +54,7 @@ def scaling(estimates: pd.DataFrame, scorer: str, organisms: Iterable[str]) -> F
         annotation_clip=False, color=style.GREY, fontsize=6.5,
     )  # fmt: skip
     figure.get_layout_engine().set(wspace=0.06, hspace=0.05)
-    _family_legend(figure, families, organisms)
+    _family_legend(figure, rates, organisms)
     return figure
 
 
@@ -73,6 +73,8 @@ def leak_rates(estimates: pd.DataFrame, scorer: str, estimand: str = "elr") -> p
 def _size_panel(ax: Axes, rows: pd.DataFrame, families: list[str]) -> None:
     ax.axhline(CHANCE, color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.8, zorder=0)
     ax.set_xscale("log")
+    sizes = rows["n_parameters"]
+    step = 0.02 * _decades(sizes.min(), sizes.max())
     for number, family in enumerate(families):
         own = rows[rows["family"] == family].dropna(subset="estimate")
         colour, marker = family_look(number)
@@ -80,7 +82,7 @@ def _size_panel(ax: Axes, rows: pd.DataFrame, families: list[str]) -> None:
         # Seeds of one size stand side by side, or their intervals would hide each other.
         place = own.groupby("n_parameters").cumcount()
         middle = (own.groupby("n_parameters")["model"].transform("size") - 1) / 2
-        x = own["n_parameters"] * 1.09 ** (place - middle)
+        x = own["n_parameters"] * 10 ** (step * (place - middle))
         ax.errorbar(
             x, own["estimate"], reach(own), fmt=marker, color=colour, linewidth=0.8,
             markeredgecolor="white", markeredgewidth=0.4, zorder=3,
@@ -99,10 +101,15 @@ def reach(rows: pd.DataFrame) -> np.ndarray:
     return np.abs([rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]])
 
 
+def _decades(low: float, high: float) -> float:
+    """Decades from one size to another; of sizes that hardly differ, what an axis shows of them."""
+    return max(float(np.log10(high / low)), 0.1)
+
+
 def _label_sizes(axes: Iterable[Axes], sizes: np.ndarray) -> None:
     """Label the sizes themselves, leaving out those too near the one before."""
     sizes = np.sort(sizes)
-    gap = 0.13 * max(np.log10(sizes[-1] / sizes[0]), 0.1)
+    gap = 0.12 * _decades(sizes[0], sizes[-1])
     ticks = [sizes[0]]
     for size in sizes[1:]:
         if np.log10(size / ticks[-1]) >= gap:
@@ -113,15 +120,19 @@ def _label_sizes(axes: Iterable[Axes], sizes: np.ndarray) -> None:
         ax.set_xlabel("parameters")
 
 
-def _family_legend(figure: Figure, families: list[str], organisms: Iterable[str]) -> None:
+def _family_legend(figure: Figure, rates: pd.DataFrame, organisms: Iterable[str]) -> None:
     handles = []
-    for number, family in enumerate(families):
+    sizes = rates.groupby("family")["n_parameters"].nunique()  # in the order of the alphabet
+    for number, (family, n) in enumerate(sizes.items()):
         colour, marker = family_look(number)
         label = style.ORGANISM_NOTE if family in organisms else family
         if family in organisms and family != "organism":
             label = f"{family}: {style.ORGANISM_NOTE}"
+        line = "-" if n > 1 else "none"
         handles.append(
-            mpl.lines.Line2D([], [], color=colour, marker=marker, markersize=4, label=label)
+            mpl.lines.Line2D(
+                [], [], color=colour, linestyle=line, marker=marker, markersize=4, label=label
+            )
         )
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4))
 
@@ -209,6 +220,9 @@ def _model_rows(
         ax.axhline(row - 0.5, color=style.PALE, linewidth=0.8, zorder=0)
     ax.axvline(CHANCE, color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.8, zorder=0)
     ax.set_ylabel("model (parameters)")
-    if set(models["family"]) & set(organisms):
-        ax.set_title(style.ORGANISM_NOTE, fontweight="normal", fontsize=7, color=style.GREY)
+    families = set(models["family"])
+    if families & set(organisms):
+        others = ", ".join(sorted(families - set(organisms)))
+        note = style.ORGANISM_NOTE + (f" (not {others})" if others else "")
+        ax.set_title(note, fontweight="normal", fontsize=7, color=style.GREY)
     return figure, ax, order

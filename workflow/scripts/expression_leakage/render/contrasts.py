@@ -20,8 +20,13 @@ MATCHED = (
     ("positive-control", "n_words", "positive − control, length"),
     ("negative-control", "n_words", "negative − control, length"),
     ("placebo-control", "n_words", "placebo − control, length"),
+    ("positive-negative", "cosine", "positive − negative, relatedness to stem"),
+    ("positive-control", "cosine", "positive − control, relatedness to stem"),
+    ("negative-control", "cosine", "negative − control, relatedness to stem"),
+    ("placebo-control", "cosine", "placebo − control, relatedness to stem"),
 )
 _BAND, _EDGE = 0.1, 0.5
+_ROW_PAD = 0.9  # above and below the lines of a comparison [lines]
 
 
 @mpl.rc_context(style.RC)
@@ -61,8 +66,8 @@ def mitigation(claims: dict, roles: dict[str, str], organisms: Iterable[str]) ->
     ax.set_yticks(rows, changes["mitigation"])
     ax.set_ylim(rows[-1] + 0.6, -0.6)
     ax.tick_params(axis="y", length=0)
-    population = style.ORGANISM_NOTE if organisms else "mean over models"
-    ax.set_xlabel(f"change of leakage against no prompt [points]\n{population}")
+    note = f"; {style.ORGANISM_NOTE}" if organisms else ""
+    ax.set_xlabel(f"change of leakage against no prompt [points]\nmean over models{note}")
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
@@ -211,48 +216,55 @@ def balance(balance: pd.DataFrame) -> Figure:
     balance
         Rows of `benchmark.pairing.balance`.
     """
-    groups = list(balance.groupby(["source", "relevance"]))
-    figure = style.new_figure(34 + len(MATCHED) * (4 + 2.2 * len(groups)))
+    groups = list(balance.groupby(["source", "relevance"]).groups)
+    rows = _love_rows(balance)
+    tops = rows.drop_duplicates("label")["y"].to_numpy() - _ROW_PAD
+    figure = style.new_figure(34 + 2.2 * (rows["y"].max() + _ROW_PAD))
     ax = figure.subplots()
     ax.axvspan(-_BAND, _BAND, color=style.PALE, linewidth=0, zorder=0)
     ax.axvline(0, color=style.GREY, linewidth=0.8, zorder=0)
     sources = sorted(balance["source"].unique())
-    shifts = 0.8 * ((np.arange(len(groups)) + 0.5) / len(groups) - 0.5)
-    for shift, ((source, relevance), part) in zip(shifts, groups, strict=True):
+    for source, relevance in groups:
         place = sources.index(source)
         colour, marker = style.FAMILY_COLOURS[place], style.FAMILY_MARKERS[place]
         face = colour if relevance == "irrelevant" else "white"
-        smd = part.set_index(["comparison", "covariate"])["smd"]
-        values = [smd.get((c, v), np.nan) for c, v, _ in MATCHED]
-        _love_row(ax, np.array(values, dtype=float), shift, colour, marker, face)
+        own = rows[(rows["source"] == source) & (rows["relevance"] == relevance)]
+        _love_marks(ax, own, colour, marker, face)
         ax.plot([], [], marker, color=colour, markerfacecolor=face, markersize=4.5,
-                label=f"{source}, {relevance} (n = {part['n'].iloc[0]})")  # fmt: skip
-    ax.set_yticks(range(len(MATCHED)), [label for *_, label in MATCHED])
-    ax.set_ylim(len(MATCHED) - 0.5, -0.5)
+                label=f"{source}, {relevance} (n = {own['n'].iloc[0]})")  # fmt: skip
+    middles = rows.groupby("label", sort=False)["y"].mean()
+    ax.set_yticks(middles, middles.index)
+    ax.set_ylim(rows["y"].max() + _ROW_PAD, 0)
     ax.set_xlim(-_EDGE * 1.2, _EDGE * 1.2)
-    for row in range(1, len(MATCHED)):
-        ax.axhline(row - 0.5, color=style.PALE, linewidth=0.6, zorder=0)
+    for top in tops[1:]:
+        ax.axhline(top, color=style.PALE, linewidth=0.6, zorder=0)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(f"standardised mean difference (band: ±{_BAND}; arrows: beyond ±{_EDGE})")
     figure.legend(loc="outside upper center", ncols=3, title="items by source and kind of stem")
     return figure
 
 
-def _love_row(
-    ax: Axes, values: np.ndarray, shift: float, colour: str, marker: str, face: str
-) -> None:
+def _love_rows(balance: pd.DataFrame) -> pd.DataFrame:
+    """What is matched, with its place from the top: a line a group, and room between labels.
+
+    Only groups that have the covariate take a line, so that one which few have takes little room.
+    """
+    labels = pd.DataFrame(MATCHED, columns=["comparison", "covariate", "label"])
+    rows = labels.merge(balance, how="inner", on=["comparison", "covariate"])
+    label = rows["label"].ne(rows["label"].shift()).cumsum() - 1
+    return rows.assign(y=np.arange(len(rows)) + _ROW_PAD * (2 * label + 1))
+
+
+def _love_marks(ax: Axes, rows: pd.DataFrame, colour: str, marker: str, face: str) -> None:
     """One group's differences; those beyond the edge become arrows with their value."""
-    rows = np.arange(len(values)) + shift
-    inside = np.abs(values) <= _EDGE
-    ax.plot(values[inside], rows[inside], marker, color=colour, markerfacecolor=face,
-            markersize=4.5)  # fmt: skip
-    for row, value in zip(rows[~inside], values[~inside], strict=True):
-        if np.isnan(value):
-            continue
+    inside = rows["smd"].abs() <= _EDGE
+    ax.plot(rows.loc[inside, "smd"], rows.loc[inside, "y"], marker, color=colour,
+            markerfacecolor=face, markersize=4.5)  # fmt: skip
+    for y, value in rows.loc[~inside, ["y", "smd"]].dropna().to_numpy():
         side = np.sign(value)
-        ax.plot(side * _EDGE, row, ">" if side > 0 else "<", color=colour,
+        ax.plot(side * _EDGE, y, ">" if side > 0 else "<", color=colour,
                 markerfacecolor=face, markersize=4.5)  # fmt: skip
         text = number(value, 2) if np.isfinite(value) else "constant arms differ"
-        ax.annotate(text, (side * _EDGE, row), (side * 5, 0), textcoords="offset points",
+        ax.annotate(text, (side * _EDGE, y), (side * 5, 0), textcoords="offset points",
                     ha="left" if side > 0 else "right", va="center", fontsize=6,
                     color=colour)  # fmt: skip

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from expression_leakage.render import by_model, contrasts
 from expression_leakage.render.calibration import calibration
 from expression_leakage.render.multiverse import multiverse
+from expression_leakage.render.webtext import funnel
 
 FIGURES: dict[str, Callable[..., Figure]] = {
     "scaling": by_model.scaling,
@@ -18,6 +19,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "placebo": by_model.placebo,
     "multiverse": multiverse,
     "calibration": calibration,
+    "funnel": funnel,
 }
 
 

@@ -13,6 +13,7 @@ from expression_leakage.tables import (
     ITEMS,
     LABELS,
     SCORES,
+    SENTENCES,
     SPECIFICATIONS,
     read_table,
 )
@@ -26,11 +27,13 @@ READERS: dict[str, Callable[..., object]] = {
     "balance": pd.read_csv,
     "claims": _read_json,
     "estimates": lambda path: read_table(path, ESTIMATES),
+    "funnel": _read_json,
     "item_tables": lambda paths: read_table(paths, ITEMS),
     "label_report": _read_json,
     "people": lambda path: aggregate(read_table(path, LABELS)),
     "records": lambda paths: read_table(paths, CALIBRATION),
     "scores": lambda paths: read_table(paths, SCORES),
+    "sentences": lambda path: read_table(path, SENTENCES),
     "specifications": lambda path: read_table(path, SPECIFICATIONS),
 }
 

@@ -13,6 +13,7 @@ def study_facts(
     estimates: pd.DataFrame,
     items: pd.DataFrame,
     organisms: Sequence[str],
+    packages: Mapping[str, str],
     asked: Mapping[str, Sequence[str]],
     settings: Mapping[str, object],
 ) -> dict:
@@ -28,6 +29,8 @@ def study_facts(
         ITEMS rows of every source.
     organisms
         Families trained by the workflow.
+    packages
+        Package that a family's quantised weights come in, by family.
     asked
         Sources of the items that each family is asked.
     settings
@@ -45,6 +48,8 @@ def study_facts(
             {
                 "name": family,
                 "organism": family in organisms,
+                "package": packages.get(family),
+                "items_of_each": settings["items"].get(family),
                 "asked": list(asked[family]),
                 "models": len(part),
                 "sizes": sorted(int(n) for n in part["n_parameters"].unique()),

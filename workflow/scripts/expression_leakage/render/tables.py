@@ -9,8 +9,10 @@ from expression_leakage.render.calibration import calibration_table, verdict_tab
 from expression_leakage.render.contrasts import MATCHED
 from expression_leakage.render.formats import compact_count, interval, number
 from expression_leakage.render.multiverse import agreement_table
+from expression_leakage.render.webtext import funnel_table, sample_table
 
 ORGANISMS = "Organisms are small models trained by this workflow; they are not the paper's models."
+QUANTISED = "The weights of {} were quantised to few bits and are not those released."
 _ROW = ["estimand", "model", "source", "relevance", "mitigation", "polarity"]
 _ARMS = ("control", "placebo", "negative", "positive")
 
@@ -136,6 +138,7 @@ def texts(estimates: Estimates) -> pd.DataFrame:
 def benchmark(items: pd.DataFrame, balance: pd.DataFrame) -> pd.DataFrame:
     """Items by source and kind of stem, with length and valence of their arms."""
     smd = balance.set_index(["source", "relevance", "comparison", "covariate"])["smd"]
+    matched = [entry for entry in MATCHED if entry[1] in set(balance["covariate"])]
     rows = []
     for (source, relevance), part in items.groupby(["source", "relevance"]):
         means = part.groupby("condition")[["n_words", "valence"]].mean()
@@ -150,7 +153,7 @@ def benchmark(items: pd.DataFrame, balance: pd.DataFrame) -> pd.DataFrame:
             row[f"Words, {arm}"] = number(means["n_words"].get(arm))
         for arm in ("negative", "positive"):
             row[f"Valence, {arm}"] = number(means["valence"].get(arm), 2)
-        for comparison, covariate, label in MATCHED:
+        for comparison, covariate, label in matched:
             value = smd.get((source, relevance, comparison, covariate))
             row[f"SMD, {label}"] = number(value, 2)
         rows.append(row)
@@ -190,8 +193,8 @@ def build_tables(
     Parameters
     ----------
     material
-        Of `sources.read_sources`: estimates, claims, item_tables, balance, specifications and
-        records.
+        Of `sources.read_sources`: estimates, claims, item_tables, sentences, funnel, balance,
+        specifications and records.
     roles
         Role of each prompt wrapper.
     """
@@ -212,25 +215,43 @@ def build_tables(
         "calibration_verdicts": verdict_table(records),
         "benchmark": benchmark(material["item_tables"], material["balance"]),
         "by_source": by_source(looked_up),
+        "funnel": funnel_table(material["funnel"]),
+        "webtext_items": sample_table(material["item_tables"], material["sentences"]),
     }
 
 
 def captions(
-    tables: dict[str, pd.DataFrame], scorer: str, organisms: Sequence[str]
-) -> dict[str, str]:  # fmt: skip
-    """What each table shows, what its n is, and whose results they are."""
-    n_models = len(tables["leakage"])
+    tables: dict[str, pd.DataFrame],
+    scorer: str,
+    organisms: Sequence[str],
+    packages: Mapping[str, str],
+) -> dict[str, str]:
+    """What each table shows, what its n is, and whose results they are.
+
+    Parameters
+    ----------
+    tables
+        Of `build_tables`.
+    scorer
+        Name of the scorer that is shown.
+    organisms
+        Families trained by the workflow.
+    packages
+        Package that a family's quantised weights come in, by family.
+    """
+    n = len(tables["leakage"])
+    models = f"{n} model" if n == 1 else f"{n} models"
     ci = "Intervals are 95 %, clustered by item."
     said = {
         "claims": "Verdicts on the four claims, by the thresholds that config/claims.yaml declares."
         " n stands with each piece of evidence.",
-        "leakage": f"Leakage of {n_models} models on irrelevant stems, no mitigation prompt,"
+        "leakage": f"Leakage of {models} on irrelevant stems, no mitigation prompt,"
         f" sentiment by {scorer}. ELR: chance is 50; ECR and shift: none is 0; charged rate: raw"
         f" share of test continuations. {ci} n is the number of items; samples are test and"
         " control continuations.",
-        "guards": f"Guards of {n_models} models, no mitigation prompt. n is items; context use"
+        "guards": f"Guards of {models}, no mitigation prompt. n is items; context use"
         f" rests on relevant stems, all else on irrelevant ones. {ci}",
-        "texts": f"Test continuations of {n_models} models on irrelevant stems, no mitigation"
+        "texts": f"Test continuations of {models} on irrelevant stems, no mitigation"
         f" prompt. Relatedness is a cosine. n is items. {ci}",
         "agreement": f"Automatic sentiment by {scorer} against people's ratings, pooled and within"
         " each condition, beside people against each other. n is labelled continuations and their"
@@ -259,9 +280,16 @@ def captions(
         " agreement with people is .6 to .7 in both, with few labels.",
         "benchmark": "Items by source and kind of stem; SMD is the standardised mean difference"
         " of the arms. n is items.",
+        "funnel": "From pages of web text to items: what came to each stage, and what was dropped"
+        " there and why. Shares are of the stage before, or of the stage.",
+        "webtext_items": "Twenty items from web text, drawn by the hash of their ids, for the"
+        " reader's own eye: is the stem neutral, are the injections charged as they should be, and"
+        " have the two nothing to do with each other?",
         "by_source": "Family means by source of the items, no mitigation prompt. n is the items"
         f" that every model of the family completes. {ci}",
     }
     note = f" {ORGANISMS}" if organisms else ""
-    planted = {"benchmark", "calibration", "calibration_verdicts"}  # of no model at all
+    note += f" {QUANTISED.format(' and '.join(packages))}" if packages else ""
+    # Of no model at all.
+    planted = {"benchmark", "calibration", "calibration_verdicts", "funnel", "webtext_items"}
     return {name: text + ("" if name in planted else note) for name, text in said.items()}

@@ -1,20 +1,33 @@
-"""Pages of web text, from Common Crawl WET files or from a Hugging Face dataset."""
+"""Pages of web text, from files of Common Crawl or from a Hugging Face dataset."""
 
 import gzip
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from fastwarc.warc import WarcRecord, WarcRecordType
 
+from expression_leakage.benchmark.webtext.extract import PageExtractor
+from expression_leakage.benchmark.webtext.warc import MAGIC, read_records
 from expression_leakage.errors import InputError
 
-_REQUIRED_HEADERS = ("WARC-Target-URI", "WARC-Record-ID", "Content-Length")
+_REQUIRED_HEADERS = ("WARC-Target-URI", "WARC-Record-ID")
+_HTML = ("text/html", "application/xhtml+xml")
+_SNAPSHOT = re.compile(r"CC-MAIN-\d{4}-\d{2}(?!\d)")
+_PART_OF = re.compile(rb"^isPartOf:[ \t]*(\S+)", re.M | re.I)
 _AGAIN = "fetch the file again"
 
+# Controls but tab and line ends: C0 as bytes, C1 as their UTF-8.
+_C0 = bytes({*range(32), 127} - set(b"\t\n\r"))
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
+# A sentence has about a hundred characters: at one fault in a hundred, hardly any is left unharmed.
+_MAX_FAULTY = 0.01
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The plain text of one web page and where it stands in its source.
 
@@ -23,93 +36,164 @@ class Page:
     url
         Address the page was fetched from.
     record_id
-        WARC-Record-ID without its scheme, or dataset, split and row.
+        WARC-Record-ID without its brackets, or dataset, split and row.
     offset
-        Where the record begins in its file [bytes], or its row in the dataset.
+        Where the record, or the gzip member it is in, begins in its file [bytes]; or its row in
+        the dataset.
     text
-        The page, lines ended by LF.
+        The page; lines end in LF, and there are no other control characters but tabs.
+    file
+        Name of the file, as configured, or of the dataset.
+    snapshot
+        Crawl that the file is of, such as CC-MAIN-2025-30; "" if that is not known.
     """
 
     url: str
     record_id: str
     offset: int
     text: str
+    file: str = ""
+    snapshot: str = ""
 
 
-def read_wet(path: str | Path, max_bytes: int = 1_000_000) -> Iterator[Page]:
-    """Pages of a WET file, plain or gzipped, in the order of the file.
+@dataclass(frozen=True)
+class ReadLimits:
+    """What a single page may cost.
 
-    A cut-off file ends without an error in every common WARC reader, so each record's length is
-    compared with its header, and its content with its digest where it carries one. A file that
-    was cut exactly between two records cannot be told from a whole one.
+    Parameters
+    ----------
+    max_bytes
+        Longer records are left out unread [bytes].
+    seconds
+        Processor time to extract the text of a page from its HTML [s].
+    """
+
+    max_bytes: int = 1_000_000
+    seconds: float = 5.0
+
+
+def read_pages(
+    path: str | Path, name: str, funnel: Counter, limits: ReadLimits = ReadLimits()
+) -> Iterator[Page]:
+    """Pages of a WET or WARC file, plain or gzipped, in the order of the file.
+
+    Whether it is gzipped, and what it holds, is told from its content. The text of a `conversion`
+    record (WET) is taken as it is; that of a `response` (WARC) is extracted if the status is 200
+    and the type HTML. Damage costs the records it is in and is counted; see `warc.read_records`.
 
     Parameters
     ----------
     path
-        ``.wet`` or ``.wet.gz``; compression is recognised by content.
-    max_bytes
-        Longer records are left out unread: a single 300 MB record would need 600 MB of memory.
+        The file.
+    name
+        Its name, as configured, for provenance and errors.
+    funnel
+        Counted up in place when the generator ends or is closed: the counts of
+        `warc.read_records`, all of ``records`` but the pages yielded being under one of them or of
+        ``records_other`` (warcinfo, request, …), ``records_headers`` (lacks an address or id),
+        ``records_status``, ``records_type``, ``records_http`` (body that does not decode),
+        ``records_encoding`` (over 1 % of characters are no text), ``pages_timeout`` and
+        ``pages_crashed`` (see `extract.PageExtractor`); and ``bytes_text``, the text yielded [bytes
+        of UTF-8].
+    limits
+        What a single page may cost.
 
     Raises
     ------
     InputError
-        The file is missing, is not WARC, is damaged, or holds no page.
+        The file is missing, is empty, holds no WARC record, or none that is a page.
     """
-    path = Path(path)
+    path, counts = Path(path), Counter()
     if not path.is_file():
-        raise InputError(path, "no such file", "give the path of a .wet or .wet.gz file")
+        raise InputError(name, f"no such file: {path}", "give the path of a WET or WARC file")
     pages = 0
     try:
-        for record in ArchiveIterator(
-            str(path),
-            record_types=WarcRecordType.conversion,
-            parse_http=False,
-            max_content_length=max_bytes,
-            fsspec_args=False,
-        ):
-            yield _page(record, path)
-            pages += 1
-    except OSError as error:
-        raise InputError(path, f"not WARC after {pages} pages: {error}", _AGAIN) from error
+        with PageExtractor(limits.seconds) as extractor:
+            for page in _pages(path, name, counts, limits, extractor):
+                pages += 1
+                counts["bytes_text"] += len(page.text.encode())
+                yield page
+    finally:
+        funnel.update(counts)
     if not pages:
-        raise InputError(path, "holds no page", "give a WET file: its type is 'conversion'")
-    if not _ends_well(path):
-        raise InputError(path, "cut short: its last record does not end", _AGAIN)
+        raise _no_pages(path, name, counts)
 
 
-def _page(record: WarcRecord, path: Path) -> Page:
-    """Read one record, sure that all of it is there."""
-    where = f"{path}, record at byte {record.stream_pos}"
-    missing = [name for name in _REQUIRED_HEADERS if record.headers.get(name) is None]
-    if missing:
-        raise InputError(where, f"cut short: no {', '.join(missing)}", _AGAIN)
-    length = record.content_length  # the check below sets it to what it found
-    damaged = "WARC-Block-Digest" in record.headers and not record.verify_block_digest()
-    content = record.reader.read()
-    if len(content) != length:
-        raise InputError(where, f"cut short: {len(content)} of {length} bytes", _AGAIN)
-    if damaged:
-        raise InputError(where, "content does not match its WARC-Block-Digest", _AGAIN)
-    return Page(
-        url=record.headers["WARC-Target-URI"],
-        record_id=record.headers["WARC-Record-ID"].strip("<>"),
-        offset=record.stream_pos,
-        text=content.decode("utf-8", errors="replace"),
-    )
+def _pages(
+    path: Path, name: str, counts: Counter, limits: ReadLimits, extractor: PageExtractor
+) -> Iterator[Page]:
+    named = _SNAPSHOT.search(name)
+    snapshot = named[0] if named else ""
+    for record in read_records(path, limits.max_bytes, counts):
+        warc = record.warc
+        if warc.record_type == WarcRecordType.warcinfo:
+            part_of = _PART_OF.search(warc.reader.read())
+            snapshot = part_of[1].decode("utf-8", "replace") if part_of else snapshot
+        if warc.record_type not in (WarcRecordType.conversion, WarcRecordType.response):
+            counts["records_other"] += 1
+            continue
+        if not all(warc.headers.get(header) for header in _REQUIRED_HEADERS):
+            counts["records_headers"] += 1
+            continue
+        url, record_id = (warc.headers[header].strip("<>") for header in _REQUIRED_HEADERS)
+        if warc.record_type == WarcRecordType.conversion:
+            content, fault = warc.reader.read(), ""
+        else:
+            content, fault = _extracted(warc, limits.max_bytes, extractor)
+        text = None if fault else _text(content)
+        if text is None:
+            counts[fault or "records_encoding"] += 1
+        else:
+            yield Page(url, record_id, record.offset, text, name, snapshot)
 
 
-def _ends_well(path: Path) -> bool:
-    """Whether a file ends as a WARC record does: one cut inside a header leaves no record."""
-    with path.open("rb") as stream:
-        opened = gzip.open if stream.read(2) == b"\x1f\x8b" else open
-    tail = b""
+def _extracted(warc: WarcRecord, max_bytes: int, extractor: PageExtractor) -> tuple[bytes, str]:
+    """Text of a response, or the count that it falls under."""
     try:
-        with opened(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                tail = (tail + block)[-4:]
-    except (EOFError, OSError, zlib.error):
-        return False
-    return tail == b"\r\n\r\n"
+        warc.parse_http(auto_decode="all")
+        if warc.http_headers is None or warc.http_headers.status_code != 200:
+            return b"", "records_status"
+        if (warc.http_content_type or "").lower() not in _HTML:
+            return b"", "records_type"
+        body = warc.reader.read(max_bytes + 1)
+    except OSError:
+        return b"", "records_http"
+    if len(body) > max_bytes:
+        return b"", "records_oversize"
+    text, fault = extractor.text(body, (warc.http_charset or "").strip("\"' "))
+    return text, f"pages_{fault}" if fault else ""
+
+
+def _text(content: bytes) -> str | None:
+    """UTF-8 as text without control characters, or None if too much of it is none."""
+    kept = _C1.sub(b"", content.translate(None, _C0))
+    text = kept.decode("utf-8", "replace").removeprefix("\ufeff")
+    faulty = text.count("\ufffd") + len(content) - len(kept)
+    if faulty > _MAX_FAULTY * len(text):
+        return None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _no_pages(path: Path, name: str, counts: Counter) -> InputError:
+    """What to say of a file without a page."""
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if not head:
+        return InputError(name, "is empty", _AGAIN)
+    if head.startswith(MAGIC):
+        try:
+            with gzip.open(path) as stream:
+                head = stream.read(64)
+        except (EOFError, OSError, zlib.error):
+            head = b""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        start = head.decode("utf-8", "replace").split()[0]
+        return InputError(name, f"begins with {start} and is an error page", _AGAIN)
+    if not counts["records"]:
+        return InputError(name, "holds no WARC record", _AGAIN)
+    met = ", ".join(f"{count} {key}" for key, count in sorted(counts.items()) if count)
+    remedy = "give a file with 'conversion' records (WET) or HTML responses (WARC)"
+    return InputError(name, f"holds no page that can be read: {met}", remedy)
 
 
 def read_dataset(
@@ -150,7 +234,7 @@ def read_dataset(
                 raise InputError(where, what, "name the column that holds the text")
             record_id = f"{name}:{split}:{row}"
             text = record[text_column] or ""
-            yield Page(record.get("url") or record_id, record_id, row, text)
+            yield Page(record.get("url") or record_id, record_id, row, text, name)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         if isinstance(error, InputError):
             raise

@@ -1,105 +1,247 @@
-"""The scheme that turns free web text into benchmark items, from pages to the items table."""
+"""The scheme: pages of a shard → candidates (the map), all candidates → sentences (the reduce).
 
+A shard's job keeps the candidates with the lowest content hashes of each class, so neither the
+number of shards nor the order of files, pages or batches changes what comes out of the reduce.
+"""
+
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from re import Pattern
+from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from expression_leakage.benchmark.pairing import Tolerances, assign, build_items, match_arms
-from expression_leakage.benchmark.webtext.filter import (
-    DocumentRules,
-    SentenceRules,
-    clean_sentences,
-)
-from expression_leakage.benchmark.webtext.read import Page
-from expression_leakage.benchmark.webtext.select import SelectionRules, host, select_sentences
-from expression_leakage.errors import InputError
+from expression_leakage.benchmark.webtext.gate import GateRules, gate, stand_alone
+from expression_leakage.benchmark.webtext.judge import Judge, JudgeRules, verdicts
+from expression_leakage.benchmark.webtext.quality import DocumentRules, page_faults
+from expression_leakage.benchmark.webtext.read import Page, ReadLimits, read_dataset, read_pages
+from expression_leakage.benchmark.webtext.sample import BottomK, bottom_k, near_duplicates
+from expression_leakage.benchmark.webtext.sentences import SentenceRules, sentences_of
+from expression_leakage.benchmark.webtext.sources import shown
+from expression_leakage.benchmark.webtext.stems import StemRules, cut_stem
+from expression_leakage.tables import SENTENCES, content_hash
+
+BATCH = 4_000_000  # characters of text filtered at a time
+KEEP = {"stems": 20_000, "neutral": 20_000, "positive": 20_000, "negative": 20_000}
+Class = tuple[str, str]  # kind and polarity
+
+
+def classes(keep: Mapping[str, int]) -> dict[Class, int]:
+    """Candidates of each class, by (kind, polarity), from how a configuration calls them."""
+    named = {"stems": ("stem", "neutral")}
+    return {named.get(name, ("injection", name)): count for name, count in keep.items()}
 
 
 @dataclass(frozen=True)
-class Scheme:
-    """Every choice of the scheme.
+class Rules:
+    """What is kept at each step of the map, and how much of each class.
 
     Parameters
     ----------
-    documents, sentences, selection
-        What is kept at each step.
-    tolerances
-        How alike the injections of an item are.
-    per_stem
-        Items per stem.
-    max_reuse
-        Items an injection may be in; None for no bound.
+    keep
+        Candidates of each class, by (kind, polarity).
     """
 
     documents: DocumentRules = field(default_factory=DocumentRules)
     sentences: SentenceRules = field(default_factory=SentenceRules)
-    selection: SelectionRules = field(default_factory=SelectionRules)
-    tolerances: Tolerances = field(default_factory=Tolerances)
-    per_stem: int = 1
-    max_reuse: int | None = 4
+    gate: GateRules = field(default_factory=GateRules)
+    stems: StemRules = field(default_factory=StemRules)
+    keep: Mapping[Class, int] = field(default_factory=lambda: classes(KEEP))
 
 
-def webtext_items(
-    pages: Iterable[Page], blocklist: Pattern, scheme: Scheme | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
-    """Items whose stems and injections are sentences of web pages.
+def map_rules(settings: Mapping[str, Mapping]) -> Rules:
+    """Rules as configured: what is not named keeps its default."""
+    return Rules(
+        DocumentRules(**settings["documents"]),
+        SentenceRules(**settings["sentences"]),
+        GateRules(**settings["gate"]),
+        StemRules(**settings["stems"]),
+        classes(settings["keep"]),
+    )
 
-    A stem and its four injections come from five pages. The topic of a stem is the host it was
-    found on, and its relevance is "irrelevant" by rule, not by judgement: stems that speak in the
-    first person or of feelings are left out.
+
+def read_source(
+    name: str, path: str | None, settings: Mapping | None, funnel: Counter, limits: ReadLimits
+) -> Iterator[Page]:
+    """Pages of a source: of a file, or of a dataset where there are settings of one."""
+    if settings is None:
+        return read_pages(path, shown(name), funnel, limits)
+    return read_dataset(
+        settings["dataset"],
+        settings["split"],
+        settings["column"],
+        settings["limit"],
+        **settings["options"],
+    )
+
+
+def candidates(
+    pages: Iterable[Page],
+    rules: Rules,
+    blocklist: str,
+    licences: Mapping[str, str],
+    funnel: Counter,
+) -> pd.DataFrame:
+    """Candidates for stems and injections among pages.
 
     Parameters
     ----------
     pages
         In any order; the order changes nothing.
+    rules
+        What is kept.
     blocklist
-        See `filter.read_blocklist`.
-    scheme
-        The choices made; None for the defaults.
+        See `sentences.read_blocklist`.
+    licences
+        Licence of each host whose pages have one that is known.
+    funnel
+        Counted up in place: pages, pages_<fault>, pages_kept; sentences likewise; gate_<polarity>,
+        dropped_<why>, candidates_<kind>_<polarity>.
 
     Returns
     -------
-    items
-        The items table, source "webtext", origin ``url#start`` with the start of the stem's
-        sentence in the page's text [characters].
-    sentences
-        Stems and injections with their provenance; see `select.select_sentences`.
-    funnel
-        Counts at each step, from pages to items.
-
-    Raises
-    ------
-    InputError
-        The pages hold too few matching sentences for a single item.
+    DataFrame
+        SENTENCES rows, at most ``rules.keep`` of each class.
     """
-    scheme = scheme or Scheme()
-    funnel: Counter = Counter()
-    kept = (
-        sentence
-        for page in pages
-        for sentence in clean_sentences(page, scheme.documents, scheme.sentences, blocklist, funnel)
+    sample = BottomK(rules.keep)
+    sample.add(pd.DataFrame(columns=SENTENCES.columns))
+    for batch in _batches(pages):
+        funnel["pages"] += len(batch)
+        faults = page_faults(
+            pa.array([page.text for page in batch], pa.large_string()), rules.documents
+        )
+        funnel.update(f"pages_{fault or 'kept'}" for fault in faults)
+        kept = [page for page, fault in zip(batch, faults, strict=True) if not fault]
+        if not kept:
+            continue
+        found = sentences_of(kept, rules.sentences, blocklist, funnel)
+        rows = _classed(found.to_pandas(), rules, funnel)
+        sample.add(_with_provenance(rows, kept, licences))
+    return sample.rows()[SENTENCES.columns]
+
+
+def _batches(pages: Iterable[Page]) -> Iterator[list[Page]]:
+    batch, size = [], 0
+    for page in pages:
+        batch.append(page)
+        size += len(page.text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _classed(found: pd.DataFrame, rules: Rules, funnel: Counter) -> pd.DataFrame:
+    """Sentences that make an injection or a stem: kind, polarity, valence, text and rest."""
+    polarity, valence = gate(found["text"].tolist(), rules.gate)
+    funnel.update(f"gate_{p or 'none'}" for p in polarity)
+    rows = found.assign(polarity=polarity, valence=valence)[polarity != ""]
+    texts = rows["text"].tolist()
+    alone = stand_alone(texts) & (rows["text"].map(_length) <= rules.gate.max_words).to_numpy()
+    neutral = rows["polarity"] == "neutral"
+    cuts = [cut_stem(t, rules.stems) if n else None for t, n in zip(texts, neutral, strict=True)]
+    # A neutral sentence that could be either is one or the other by its hash.
+    stem = np.array(
+        [
+            c is not None and (not a or word_hash(t) < "8")
+            for c, a, t in zip(cuts, alone, texts, strict=True)
+        ],
+        dtype=bool,
     )
-    sentences = select_sentences(kept, scheme.selection, funnel)
-    items = _pair(sentences, scheme)
-    if items.empty:
-        found = {k: n for k, n in funnel.items() if k.startswith(("injections", "stems"))}
-        raise InputError("web text", f"no item from {found}", "give more pages")
-    funnel["items"] = items["item_id"].nunique()
-    return items, sentences, dict(sorted(funnel.items()))
+    parts = [cut for cut, chosen in zip(cuts, stem, strict=True) if chosen]
+    stems = rows[stem].assign(kind="stem", text=[p[0] for p in parts], rest=[p[1] for p in parts])
+    injections = rows.assign(kind="injection", rest="")[alone & ~stem]
+    funnel.update("dropped_" + rows["polarity"][~alone & ~stem])
+    classed = pd.concat([injections, stems], ignore_index=True)
+    funnel.update("candidates_" + classed["kind"] + "_" + classed["polarity"])
+    return classed
 
 
-def _pair(sentences: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
-    """Match injections, give them to stems, lay out the items."""
-    sentences = sentences.assign(group=sentences["url"])
-    injections = sentences[sentences["kind"] == "injection"].assign(form="sentence")
-    origin = sentences["url"] + "#" + sentences["start"].astype(str)
-    stems = sentences.assign(
-        topic=sentences["url"].map(host), relevance="irrelevant", origin=origin
-    )[sentences["kind"] == "stem"]
-    injections, stems = injections.reset_index(drop=True), stems.reset_index(drop=True)
-    quads = match_arms(injections, scheme.tolerances)
-    assignment = assign(stems, quads, injections, scheme.per_stem, scheme.max_reuse)
-    return build_items(stems, injections, assignment, "webtext")
+def _length(text: str) -> int:
+    return len(text.split())
+
+
+def _with_provenance(
+    rows: pd.DataFrame, pages: list[Page], licences: Mapping[str, str]
+) -> pd.DataFrame:
+    """SENTENCES rows."""
+    at = [pages[number] for number in rows["page"]]
+    hosts = [host(page.url) for page in at]
+    return rows.assign(
+        hash=[word_hash(text) for text in rows["text"]],
+        n_words=rows["text"].map(_length).astype(np.int64),
+        url=[page.url for page in at],
+        host=hosts,
+        file=[page.file for page in at],
+        snapshot=[page.snapshot for page in at],
+        record_id=[page.record_id for page in at],
+        offset=[page.offset for page in at],
+        licence=[licence_of(name, licences) for name in hosts],
+    )[SENTENCES.columns]
+
+
+def word_hash(text: str) -> str:
+    """Content hash of a text's words, whatever their case and punctuation."""
+    return content_hash(" ".join(re.findall(r"\w+", text.lower())))
+
+
+def host(url: str) -> str:
+    """Host name of an address; the address itself where it has none."""
+    return urlsplit(url).hostname or url
+
+
+def licence_of(name: str, licences: Mapping[str, str]) -> str:
+    """Licence declared for a host or, failing that, for the nearest domain it is in; else empty."""
+    parts = name.split(".")
+    domains = (".".join(parts[first:]) for first in range(len(parts)))
+    return next((licences[domain] for domain in domains if domain in licences), "")
+
+
+def select(
+    found: pd.DataFrame,
+    keep: Mapping[Class, int],
+    near_duplicate: float,
+    judge: Judge,
+    judge_rules: JudgeRules,
+    funnel: Counter,
+) -> pd.DataFrame:
+    """Stems and injections among the candidates of all shards.
+
+    Equal and nearly equal sentences count once. A sentence stays if the second judge gives it the
+    polarity that the gate did; of a stem, the beginning, the rest and the whole must be neutral.
+
+    Parameters
+    ----------
+    found
+        SENTENCES rows of all shards.
+    keep
+        Candidates of each class that the judge looks at, by (kind, polarity).
+    near_duplicate
+        Jaccard similarity of their sets of words from which two sentences count as one.
+    judge, judge_rules
+        The second judge and its bounds.
+    funnel
+        Counted up in place: unique_<class>, near_duplicates, judged_<class>_kept and _other.
+
+    Returns
+    -------
+    DataFrame
+        SENTENCES rows.
+    """
+    unique = bottom_k(found, keep)
+    funnel.update("unique_" + unique["kind"] + "_" + unique["polarity"])
+    fresh = near_duplicates(unique, near_duplicate)
+    funnel["near_duplicates"] += int((~fresh).sum())
+    unique = unique[fresh].reset_index(drop=True)
+    agreed = verdicts(judge(unique["text"].tolist()), judge_rules) == unique["polarity"].to_numpy()
+    stems = np.flatnonzero(unique["kind"] == "stem")
+    for part in (unique["rest"], unique["text"] + " " + unique["rest"]):
+        said = verdicts(judge(part.iloc[stems].tolist()), judge_rules)
+        agreed[stems] &= said == "neutral"
+    outcome = np.where(agreed, "_kept", "_other")
+    funnel.update("judged_" + unique["kind"] + "_" + unique["polarity"] + outcome)
+    return unique[agreed].reset_index(drop=True)

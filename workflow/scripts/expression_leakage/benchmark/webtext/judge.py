@@ -1,0 +1,187 @@
+"""The second judge: what a finalist's sentiment is, said so that it is seldom wrong.
+
+The lexicon gate finds candidates among millions of sentences; on expository text hardly half of
+what it calls charged is. The judge looks at the few that are left. It may leave most of them
+undecided, for there are always more sentences; what it does decide should be right.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from afinn import Afinn
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+from expression_leakage.benchmark.webtext.valence import read_coefficients, valence
+from expression_leakage.errors import InputError
+from expression_leakage.scoring.sentiment import Classifier
+from expression_leakage.tables import POLARITIES
+
+Judge = Callable[[Sequence[str]], np.ndarray]
+
+# Valence shifters (Polanyi & Zaenen 2006): what turns, weakens or suspends a charged word.
+# Negation and scarcity, condition and possibility, reversal, comparison, hearsay, example,
+# quotation, and, at the beginning, a directive.
+_SHIFTERS = re.compile(
+    r"\b(?:not?|never|nor|neither|none|nothing|without|cannot|hardly|barely|scarcely|little|few"
+    r"|less|least|lack\w*|too|rather|instead"
+    r"|if|unless|whether|or|when\w*|until|can|could|may|might|must|should|would|shall|ought"
+    r"|avoid\w*|prevent\w*|protect\w*|against|fight\w*|stop\w*|end(?:s|ed|ing)?(?! with)|halt\w*"
+    r"|reduc\w*|decreas\w*|declin\w*|drop\w*|cuts?|fall\w*|fell|low(?:er|est)?|reliev\w*"
+    r"|overc[ao]me\w*|combat\w*|conceal\w*|resist\w*|oppos\w*|escap\w*|former\w*|used to"
+    r"|abolish\w*|eliminat\w*|remov\w*|fix\w*|solv\w*|refus\w*|reject\w*|refut\w*|rebut\w*"
+    r"|than|examples?|seem\w*|apparent\w*|alleged\w*|suppos\w*|claim\w*|maybe|perhaps|possibl[ey]"
+    r"|probably|presumably|so-called|as long as|provided|at best|at worst)\b"
+    r"|n['’]t\b|[:;?\"“”]|^(?:please|let|enjoy|celebrate|love|cheer|smile|rejoice)\b",
+    re.I,
+)
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_STRONG_VADER, _STRONG_AFINN = 1.4, 2  # of 4 and 5: the middle of either scale or beyond
+# A text whose words do not bear its valence out keeps a share of it, and is undecided at most.
+_SHARE, _DOUBT = 0.4, 0.12
+
+
+@dataclass(frozen=True)
+class JudgeRules:
+    """Where a valence becomes a verdict; between the two bounds there is none.
+
+    The defaults are for the offline judge: .5 of 4 on the raters' scale.
+
+    Parameters
+    ----------
+    charged
+        Least |valence| of a positive or negative text.
+    neutral
+        Greatest |valence| of a neutral text.
+    """
+
+    charged: float = 0.125
+    neutral: float = 0.1
+
+
+# A classifier's valence is an expected label; these bounds are conventions, not measured.
+CLASSIFIER_RULES = JudgeRules(charged=0.6, neutral=0.2)
+
+
+def verdicts(valences: np.ndarray, rules: JudgeRules) -> np.ndarray:
+    """Verdict on each valence: positive, negative, neutral, or "" for undecided.
+
+    Examples
+    --------
+    >>> verdicts(np.array([0.4, -0.3, 0.0, 0.11]), JudgeRules()).tolist()
+    ['positive', 'negative', 'neutral', '']
+    """
+    said = np.full(len(valences), "", dtype=object)
+    said[np.abs(valences) <= rules.neutral] = "neutral"
+    said[valences >= rules.charged] = "positive"
+    said[valences <= -rules.charged] = "negative"
+    return said
+
+
+def charged_words(path: str | Path) -> dict[str, int]:
+    """Words that say a mood or a judgement in whatever sense they are used, with their sign.
+
+    Both lexicons rate them strongly, with one sign, and no entry of the file is their beginning.
+
+    Parameters
+    ----------
+    path
+        YAML: under ``positive`` and ``negative``, beginnings of words with a plain sense; ``$``
+        ends a word.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not YAML, or lacks a list.
+    """
+    try:
+        plain = {
+            sign: re.compile(f"(?:{'|'.join(listed[name].split())})")
+            for listed in [yaml.safe_load(Path(path).read_text(encoding="utf-8"))]
+            for name, sign in POLARITIES.items()
+        }
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        remedy = "list beginnings of words under positive and negative"
+        raise InputError(path, "holds no lists of words", remedy) from error
+    afinn, found = Afinn(), {}
+    for word, rating in SentimentIntensityAnalyzer().lexicon.items():
+        sign = int(np.sign(rating))
+        strong = abs(rating) >= _STRONG_VADER and sign * afinn.score(word) >= _STRONG_AFINN
+        if strong and word.isascii() and word.isalpha() and not plain[sign].match(word):
+            found[word] = sign
+    return found
+
+
+def says(text: str, sign: int, charged: Mapping[str, int]) -> bool:
+    """Whether a text says a mood of this sign in so many words, and nothing in it shifts that.
+
+    The word is in lower case or stands first, as it would not in a name.
+    """
+    tokens = _TOKEN.findall(text)
+    said = (t for place, t in enumerate(tokens) if place == 0 or not t[0].isupper())
+    return not _SHIFTERS.search(text) and any(charged.get(t.lower(), 0) == sign for t in said)
+
+
+class OfflineJudge:
+    """Valence as people rated such sentences, believed only where the words bear it out.
+
+    The valence is that of `valence.valence`. A text that does not say a
+    mood of that sign in so many words (see `says`) is undecided or neutral, however far it goes.
+
+    Parameters
+    ----------
+    coefficients, plain_words
+        Files: see `valence.read_coefficients` and `charged_words`.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged.
+    """
+
+    def __init__(self, coefficients: str | Path, plain_words: str | Path):
+        self._coefficients = read_coefficients(coefficients)
+        self._charged = charged_words(plain_words)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Valence of n texts, shape (n,), in [−1, 1]; each depends on its own text alone."""
+        return self.believed(texts, valence(texts, self._coefficients))
+
+    def believed(self, texts: Sequence[str], valences: np.ndarray) -> np.ndarray:
+        """Valences (n,), cut where the words do not bear them out."""
+        borne = [
+            says(t, int(np.sign(v)), self._charged) for t, v in zip(texts, valences, strict=True)
+        ]
+        doubted = np.clip(_SHARE * valences, -_DOUBT, _DOUBT)
+        return np.where(np.array(borne, dtype=bool), valences, doubted)
+
+
+def judge(spec: Mapping, coefficients: str | Path, plain_words: str | Path) -> Judge:
+    """The judge that a configuration names.
+
+    Parameters
+    ----------
+    spec
+        ``{"kind": "offline"}``, or ``{"kind": "classifier", "source": …, "revision": …,
+        "labels": …}`` for a transformers classifier; see `scoring.sentiment.Classifier`.
+    coefficients, plain_words
+        Files of the offline judge.
+
+    Raises
+    ------
+    InputError
+        The kind is unknown, a file is damaged, or the classifier cannot be loaded.
+    """
+    if spec["kind"] == "offline":
+        return OfflineJudge(coefficients, plain_words)
+    if spec["kind"] == "classifier":
+        return Classifier(spec["source"], spec.get("revision"), spec.get("labels"))
+    raise InputError("judge", f"no kind {spec['kind']!r}", "use offline or classifier")
+
+
+def judge_rules(spec: Mapping) -> JudgeRules:
+    """The bounds that go with a judge."""
+    return CLASSIFIER_RULES if spec["kind"] == "classifier" else JudgeRules()
