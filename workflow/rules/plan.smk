@@ -18,6 +18,7 @@ rule plan:
     params:
         entries=MODELS,
         asked=ASKED,
+        limits=config["benchmark"]["items"],
         sampling=config["sampling"],
         labels=config["labels"],
         inference=config["inference"],

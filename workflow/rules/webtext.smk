@@ -1,11 +1,13 @@
 # Items from free web text: sources → candidates, one job a shard → sentences → items. Reading,
-# filtering and the first selection are one pass, as a page's text is 10,000 times what is kept of it.
+# filtering and the first selection are one pass, as a page is filtered faster than it is written down.
 
 
 checkpoint webtext_listing:
     input:
         listings=[
-            listing.source.name for listing in LISTINGS if listing.source.kind == "local"
+            listing.source.name
+            for listing in LISTINGS
+            if listing.source.kind == "local"
         ],
         library=code("workflow/scripts/webtext_listing.py"),
     output:
@@ -105,9 +107,7 @@ rule webtext_items:
     params:
         limit=config.get("limit"),
         embedding=WEBTEXT["embedding"],
-        pairing={
-            key: WEBTEXT[key] for key in ("per_stem", "max_reuse", "tolerances")
-        },
+        pairing={key: WEBTEXT[key] for key in ("per_stem", "max_reuse", "tolerances")},
     script:
         "../scripts/webtext_items.py"
 

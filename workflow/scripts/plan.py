@@ -17,6 +17,7 @@ with logged(snakemake.log[0]):
         params.prompts,
         params.sampling["samples"],
         params.labels["items_per_cell"],
+        params.limits,
     )
     components = json.loads(last_run.read_text(encoding="utf-8")) if last_run.is_file() else None
     claims = load_claims(snakemake.input.claims)["claims"]

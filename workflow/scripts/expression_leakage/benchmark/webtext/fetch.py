@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import requests
-import urllib3
+from requests.packages import urllib3
 
 from expression_leakage.benchmark.webtext.sources import (
     Listing,
