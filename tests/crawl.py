@@ -42,6 +42,10 @@ PACKAGES = {
     "png-definitive-guide": ["doc/png-definitive-guide/html"],
     "shorewall-doc": ["doc/shorewall-doc/html"],
     "user-mode-linux-doc": ["doc/user-mode-linux-doc/html"],
+    "docutils-doc": ["doc/docutils-doc/docs"],
+    "git-doc": ["doc/git-doc"],
+    "python-django-doc": ["doc/python-django-doc/html"],
+    "swi-prolog-doc": ["swi-prolog/doc/Manual"],
 }
 PORT = 38_471  # fixed, so that addresses, and with them every place, are the same in every crawl
 
@@ -121,7 +125,7 @@ def fetch(starts: Sequence[str], warc: Path) -> None:
     _need("wget", "it crawls and writes the WARC file")
     scratch = warc.parent / "wget"
     scratch.mkdir(exist_ok=True)
-    options = "--no-config --no-proxy --no-hsts --no-verbose --tries=1 --timeout=30 --recursive"
+    options = "--no-config --no-proxy --no-hsts --no-verbose --tries=3 --timeout=30 --recursive"
     options += " --level=inf --no-parent --delete-after --no-warc-keep-log"
     command = ["wget", *options.split(), r"--accept-regex=(/|\.html)$"]
     command += [f"--directory-prefix={scratch}", f"--warc-tempdir={scratch}"]

@@ -24,3 +24,9 @@ def test_a_stage_does_not_depend_on_rooms_it_never_enters():
 
 def test_a_notebooks_cells_are_read():
     assert {"tables.py", "formats.py"} <= names("notebooks/explore_leakage.ipynb")
+
+
+def test_reading_a_crawl_again_is_not_the_price_of_another_judge():
+    assert not {"judge.py", "valence.py", "embed.py", "pair.py", "reduce.py"} & names(
+        "workflow/scripts/webtext_candidates.py"
+    )

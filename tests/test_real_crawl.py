@@ -2,13 +2,22 @@
 
 import socket
 from collections import Counter
+from pathlib import Path
 
 import crawl
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from expression_leakage.benchmark.pairing import Tolerances
+from expression_leakage.benchmark.webtext.embed import static_vectors
+from expression_leakage.benchmark.webtext.judge import JudgeRules, judge
+from expression_leakage.benchmark.webtext.pair import pair
 from expression_leakage.benchmark.webtext.read import read_pages
+from expression_leakage.benchmark.webtext.reduce import select
+from expression_leakage.benchmark.webtext.scheme import Rules, candidates
+from expression_leakage.benchmark.webtext.sentences import read_blocklist
 
+WEBTEXT = Path(__file__).parents[1] / "resources" / "webtext"
 PACKAGES = ["debian-faq", "anarchism"]  # 0.5 and 7 MB to download
 
 
@@ -67,6 +76,29 @@ def test_each_package_is_a_host_of_its_own_and_its_text_is_prose(pages):
         assert len(own) > 10
         assert sum(phrase in text for text in own) > len(own) / 2
         assert not any("</p>" in text for text in own)
+
+
+@pytest.mark.slow
+def test_all_packages_together_yield_a_hundred_items(tmp_path):
+    try:
+        wet = crawl.crawl(tmp_path)
+    except crawl.UnavailableError as error:
+        pytest.skip(str(error))
+    funnel = Counter()
+    found = candidates(
+        read_pages(wet, wet.name, funnel),
+        Rules(),
+        read_blocklist(WEBTEXT / "blocklist.txt"),
+        {},
+        funnel,
+    )
+    offline = judge({"kind": "offline"}, WEBTEXT / "valence.json", WEBTEXT / "plain_words.yaml")
+    sentences = select(found, 0.7, offline, JudgeRules(), funnel)
+    # As declared in docs/webtext.md: charged sentences are scarce in documentation.
+    tolerances = Tolerances(words=1, valence=0.15, max_cosine=0.15, cosine=0.05)
+    items, counts = pair(sentences, static_vectors, tolerances, max_reuse=8)
+    assert counts["items"] == items["item_id"].nunique() >= 100
+    assert items["topic"].nunique() >= 5
 
 
 @pytest.mark.slow

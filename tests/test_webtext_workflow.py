@@ -13,7 +13,7 @@ from loopback_web import Web, serving
 from workspace import copy_checkout, snakemake
 
 from expression_leakage.benchmark.webtext.release import rebuild
-from expression_leakage.benchmark.webtext.sources import shard_of
+from expression_leakage.benchmark.webtext.sources import file_name, shard_of
 from expression_leakage.tables import ITEMS, SENTENCES, read_table
 
 FILES = 8
@@ -116,7 +116,8 @@ def test_a_release_gives_the_items_back(checkout):
     assert read_table(results / "benchmark/webtext.parquet", ITEMS)["stem"].iloc[0] not in "".join(
         path.read_text(encoding="utf-8") for path in folder.glob("*[!t]")
     )
-    items, _ = rebuild(folder, {path_of(n): checkout / path_of(n) for n in range(FILES)})
+    paths = [checkout / path_of(n) for n in range(FILES)]
+    items, _ = rebuild(folder, {path.name: path for path in paths})
     pd.testing.assert_frame_equal(items, read_table(results / "benchmark/webtext.parquet", ITEMS))
 
 
@@ -129,6 +130,7 @@ def test_remote_files_and_listings_are_fetched_read_and_let_go(checkout, monkeyp
             web.add(path, gzip.compress((checkout / path_of(n)).read_bytes()))
         web.files[paths[0]].failing = [503]
         listed = web.add("/wet.paths.gz", gzip.compress("\n".join(paths[1:]).encode()))
+        listed += f"?{QUERY}"
         alone = f"{web.url}{paths[0]}?{QUERY}"
 
         def draw(files: int) -> tuple[Path, str, list[str], Counter]:
@@ -150,7 +152,7 @@ def test_remote_files_and_listings_are_fetched_read_and_let_go(checkout, monkeyp
         assert asked == dict.fromkeys([listed, *again], 1)
     assert not list(results.glob("benchmark/webtext/fetched/*"))
     found = read_table(results / "benchmark/webtext_sentences.parquet", SENTENCES)
-    assert set(found["file"]) == {f"{web.url}{paths[0]}", *more}
+    assert set(found["file"]) == {file_name(alone), *more}
     assert QUERY not in said
     kept = [path for path in results.rglob("*") if path.is_file()]
     assert len(kept) > 10

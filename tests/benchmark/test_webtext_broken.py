@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from expression_leakage.benchmark.webtext import warc
 from expression_leakage.benchmark.webtext.read import ReadLimits, read_pages
 from expression_leakage.errors import InputError
 
@@ -146,6 +147,46 @@ def test_a_wrong_content_length_costs_its_own_record_only(write, zipped, length,
     assert texts == OTHERS
     cut = zipped and int(length.isdigit() and length) >= 1200 and fault != "records_headers"
     assert funnel["records_truncated" if cut else fault] == 1
+
+
+@pytest.mark.parametrize("at", [0, 3, 19])
+@pytest.mark.parametrize("length", [b"-5", b"", b"10", b"2000", b"11000", b"900000000000000000"])
+def test_in_a_file_in_one_gzip_member_it_costs_its_own_record_only(write, length, at):
+    broken = re.sub(rb"(?<=Content-Length: )\d+", length, RECORDS[at])
+    records = [*RECORDS[:at], broken, *RECORDS[at + 1 :]]
+    texts, funnel = read(write(gzip.compress(b"".join(records))), max_bytes=10_000)
+    assert texts == TEXTS[:at] + TEXTS[at + 1 :]
+    assert (funnel["records"], funnel["resyncs"]) == (20, at < 19)
+    assert funnel["bytes_skipped"] == len(broken)
+
+
+def test_garbage_within_a_gzip_member_costs_no_record(write):
+    parts = [*RECORDS[:4], b"noise" * 40_000 + b"\r\n", *RECORDS[4:]]
+    texts, funnel = read(write(gzip.compress(b"".join(parts)), *members(RECORDS[:1])))
+    assert texts == [*TEXTS, TEXTS[0]]
+    assert (funnel["records"], funnel["resyncs"]) == (21, 1)
+    assert funnel["bytes_skipped"] == 200_002
+
+
+@pytest.mark.parametrize("length", [b"900000000000000000", b"2000000", b"20000", b"-1"])
+def test_damage_to_every_other_record_of_a_member_inflates_it_few_times(write, monkeypatch, length):
+    broken = re.sub(rb"(?<=Content-Length: )\d+", length, RECORDS[1])
+    content = (RECORDS[0] + broken) * 2_000
+    path = write(gzip.compress(content, 1))
+    inflated, pull = [0], warc._Member._pull
+
+    def counted(member):
+        block = pull(member)
+        inflated[0] += len(block)
+        return block
+
+    monkeypatch.setattr(warc._Member, "_pull", counted)
+    texts, funnel = read(path, max_bytes=10_000)
+    assert set(texts) == {TEXTS[0]}
+    assert len(texts) * len(RECORDS[0]) + funnel["bytes_skipped"] == len(content)
+    assert inflated[0] <= 17 * len(content) + (64 << 20) + 100_000
+    if length != b"2000000":  # each of those would have to be passed over anew
+        assert len(texts) == 2_000
 
 
 def test_without_a_digest_a_record_must_end_where_it_says(write):

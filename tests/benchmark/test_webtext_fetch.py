@@ -245,6 +245,37 @@ def test_a_server_that_stays_silent_is_given_up(web, refused):
     refused(url, said, timeout=(5, 0.2), retries=1)
 
 
+def ticking(seconds, web, requests=99):
+    """A clock that goes on by so many seconds at each look, during the first requests only."""
+    now = [0.0]
+
+    def clock():
+        now[0] += seconds if len(web.asked) <= requests else 0
+        return now[0]
+
+    return clock
+
+
+def test_a_server_that_drips_is_given_up_though_it_never_falls_silent(web, refused):
+    url = web.add("/x", BODY, breaks=[100] * 2, how="stall")  # less than any block
+    said = rf"^{url}: is too slow: \d+ bytes in 61 s, as of attempt 2 — run again later"
+    refused(url, said, retries=1, timeout=(5, 5), clock=ticking(61, web))
+
+
+def test_a_body_that_dripped_is_continued(web, get, target):
+    mark = {"ETag": '"v1"'}
+    url = web.add("/x", BODY, breaks=[100], how="stall", ranges=True, headers=mark)
+    assert get(url, clock=ticking(61, web, requests=1))["attempts"] == 2
+    assert web.headers("Range") == [None, "bytes=100-"]
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(100, 600), (300_000, 0.1)])
+def test_what_is_small_and_whole_or_fast_enough_is_not_called_slow(web, get, size, seconds):
+    url = web.add("/x", BODY[:size])
+    assert get(url, clock=ticking(seconds, web))["attempts"] == 1
+
+
 def test_a_fetch_that_was_killed_leaves_no_file_and_does_no_harm_to_the_next(web, get, target):
     url = web.add("/x", BODY, breaks=[200_000], how="stall", ranges=True, headers={"ETag": '"v1"'})
     code = f"""if True:
@@ -270,19 +301,6 @@ def test_the_expected_sum_is_compared(web, get, refused, target):
     refused(url, f"^{url}: has SHA-256 {SHA256}, not {'0' * 64} — correct", sha256="0" * 64)
     get(url, sha256=SHA256.upper())
     assert target.read_bytes() == BODY
-
-
-@pytest.mark.parametrize(
-    ("counted", "message"),
-    [
-        (True, "is 300000 bytes long, over the bound of 299999"),
-        (False, "is longer than the bound of 299999 bytes"),
-    ],
-)
-def test_a_file_over_the_bound_is_refused(web, get, refused, counted, message):
-    url = web.add("/x", BODY, counted=counted)
-    refused(url, f"^{url}: {message} — correct the URL", max_bytes=299_999)
-    assert get(url, max_bytes=300_000)["bytes"] == 300_000
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
@@ -318,7 +336,8 @@ def test_a_secret_of_an_address_is_never_told(web, get, caplog, outcome):
     assert "hidden" not in said + caplog.text
 
 
-def test_files_of_a_remote_listing_are_drawn_and_fetched(web, get, target, tmp_path):
+def test_files_of_a_remote_listing_are_drawn_and_fetched(web, get, target, tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
     for letter in "abc":
         web.add(f"/crawl/{letter}.gz", letter.encode())
     web.add("/wet.paths.gz", gzip.compress(b"crawl/a.gz\ncrawl/b.gz\ncrawl/c.gz\n"))
@@ -326,6 +345,8 @@ def test_files_of_a_remote_listing_are_drawn_and_fetched(web, get, target, tmp_p
     remote = {"listing": f"{web.url}/wet.paths.gz?hidden", "files": 2, "base": web.url}
     local = {"listing": str(tmp_path / "list.txt"), "files": 1, "base": web.url}
     drawn = draw_all(listings([remote, local]))
+    assert "wet.paths.gz" in caplog.text
+    assert "hidden" not in f"{drawn} {caplog.text}"
     by_hash = sorted("abc", key=lambda x: hashlib.sha256(f"crawl/{x}.gz".encode()).hexdigest())
     named = {source.name for source in resolve([remote, local], drawn)}
     assert named == {f"{web.url}/crawl/{letter}.gz" for letter in {*by_hash[:2], "b"}}

@@ -21,8 +21,7 @@ def make_sentences(n=400, pages=40, seed=0):
     frame["text"] = [f"Sentence {i} of page {p}" for i, p in enumerate(page)]
     frame["valence"] = sign * rng.uniform(0.4, 0.9, n)
     frame["n_words"] = rng.integers(4, 9, n)
-    forms = rng.choice(["statement", "fragment"], n, p=[0.8, 0.2])
-    frame["form"] = np.where(frame["kind"] == "stem", "", forms)
+    frame["rest_valence"] = np.where(frame["kind"] == "stem", rng.uniform(-0.1, 0.1, n), 0.0)
     frame["host"] = [f"host{p % 3}.example.org" for p in page]
     frame["url"] = [f"https://host{p % 3}.example.org/{p}" for p in page]
     frame["start"] = np.arange(n) * 10
@@ -82,13 +81,9 @@ def test_stem_and_arms_come_from_five_pages_and_each_arm_has_its_polarity(senten
         assert found.loc[texts[1:], "polarity"].tolist() == list(ARMS.values())
 
 
-def test_arms_are_matched_in_form_length_valence_and_unrelatedness(sentences, made):
+def test_arms_are_matched_in_length_valence_and_unrelatedness(made):
     arms = made[0].query("condition != 'plain'")
     by_item = arms.groupby("item_id")
-    form = sentences.set_index("text")["form"]
-    assert arms["form"].tolist() == form[arms["injection"]].tolist()
-    assert (by_item["form"].nunique() == 1).all()
-    assert set(arms["form"]) == {"statement", "fragment"}
     assert by_item["n_words"].agg(np.ptp).max() == 1
     charged = arms.pivot(index="item_id", columns="condition", values="valence")
     assert (charged["positive"] + charged["negative"]).abs().max() <= 0.15 + 1e-9
@@ -143,3 +138,15 @@ def test_sentences_that_give_no_item_are_an_error_that_says_what_there_was(sente
     with pytest.raises(InputError, match=r"no item: \d+ pair_stems.* — give more pages") as caught:
         pair(unfit(sentences), embed, TOLERANCES)
     assert "\n" not in str(caught.value)
+
+
+def test_an_injection_is_never_of_the_host_of_its_stem(sentences, made):
+    arms = made[0].query("condition != 'plain'")
+    host = sentences.set_index("text")["host"]
+    assert (host[arms["injection"]].to_numpy() != host[arms["stem"]].to_numpy()).all()
+
+
+def test_the_natural_continuations_valence_is_that_of_the_stems_used(sentences, made):
+    items, counts = made
+    used = sentences[sentences["text"].isin(items["stem"])]
+    assert counts["pair_rest_valence"] == round(used["rest_valence"].mean(), 3)

@@ -204,28 +204,119 @@ def test_a_missing_file_is_an_error(tmp_path):
         read(tmp_path / "none.wet")
 
 
+BAD_URLS = ["http://[foo/", "http://[::1", "http://a\u2100b.org/", "http://a]b/"]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_record_whose_address_cannot_be_parsed_is_left_out(raw, write, url):
+    old = re.findall(rb"WARC-Target-URI: (\S+)\r\n", raw)[0]
+    whole, _ = read(FIXTURE)
+    pages, funnel = read(write(raw.replace(old, url.encode(), 1)))
+    assert [p.text for p in pages] == [p.text for p in whole[1:]]
+    assert funnel["records_headers"] == 1
+
+
 @pytest.fixture
 def jsonl(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    path = tmp_path / "pages.jsonl"
-    rows = [{"text": f"Page {i}.", "url": f"https://example.org/{i}"} for i in range(5)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
+
+    def jsonl(rows: list[dict], name: str = "pages.jsonl") -> str:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return str(path)
+
+    return jsonl
+
+
+def rows_read(path, limit=None, column="text", **limits):
+    funnel = Counter()
+    limits = ReadLimits(**limits)
+    return (
+        list(read_dataset("json", "train", column, limit, funnel, limits, data_files=path)),
+        funnel,
+    )
+
+
+ROWS = [{"text": f"Page {i}.", "url": f"https://example.org/{i}"} for i in range(5)]
 
 
 def test_a_dataset_is_streamed_up_to_the_limit(jsonl):
-    pages = list(read_dataset("json", "train", "text", 3, data_files=jsonl))
+    pages, funnel = rows_read(jsonl(ROWS), 3)
     assert [p.text for p in pages] == ["Page 0.", "Page 1.", "Page 2."]
-    assert (pages[2].url, pages[2].record_id) == ("https://example.org/2", "json:train:2")
+    assert pages[2].url == "https://example.org/2"
+    assert re.fullmatch(r"json#[0-9a-f]{8}:train:2", pages[2].record_id)
+    assert pages[2].record_id == f"{pages[2].file}:train:2"
+    assert funnel == Counter(records=3, bytes_text=21)
+
+
+def test_datasets_of_one_format_share_neither_file_nor_record_id(jsonl):
+    first, second = (rows_read(jsonl(ROWS, name))[0] for name in ("a.jsonl", "b.jsonl"))
+    for key in ("file", "record_id"):
+        assert not {getattr(p, key) for p in first} & {getattr(p, key) for p in second}
+    assert rows_read(jsonl(ROWS, "a.jsonl"))[0] == first
+
+
+def test_a_row_without_an_address_has_its_record_id_for_one(jsonl):
+    pages, _ = rows_read(jsonl([{"text": "One."}, {"text": "Two."}]))
+    assert [p.url for p in pages] == [p.record_id for p in pages]
+    assert len({p.url for p in pages}) == 2
+
+
+def test_rows_are_cleaned_and_left_out_as_records_are(jsonl):
+    url, more = "https://example.org/", " More of the same." * 40
+    kept = f"One.\r\nTwo.\rThree.\tTab\x00\x0c, \x85é.{more}"
+    rows = [
+        {"text": kept, "url": url},
+        {"text": "é" * 600, "url": url},
+        {"text": "\x00\x01" * 50, "url": url},
+        *({"text": "Page.", "url": bad} for bad in BAD_URLS),
+    ]
+    pages, funnel = rows_read(jsonl(rows), max_bytes=1_000)
+    text = f"One.\nTwo.\nThree.\tTab, é.{more}"
+    assert [p.text for p in pages] == [text]
+    assert funnel == Counter(
+        records=7,
+        records_oversize=1,
+        records_encoding=1,
+        records_headers=4,
+        bytes_text=len(text.encode()),
+    )
+
+
+def streamed(monkeypatch, *rows: dict) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: list(rows))
+
+
+def test_a_lone_surrogate_costs_one_character_or_its_address_the_row(monkeypatch):
+    more = " More of the same." * 40
+    streamed(
+        monkeypatch,
+        {"text": "A\ud800b \U0001f600." + more, "url": "https://example.org/"},
+        {"text": "Page.", "url": "https://example.org/\udfff"},
+    )
+    pages, funnel = rows_read("")
+    assert [p.text for p in pages] == ["A\ufffdb \U0001f600." + more]
+    assert funnel["records_headers"] == 1
+
+
+@pytest.mark.parametrize(("column", "value"), [("text", 3), ("text", ["a"]), ("url", 4.5)])
+def test_a_value_that_is_no_text_is_named(monkeypatch, column, value):
+    streamed(monkeypatch, ROWS[0], ROWS[1] | {column: value})
+    message = f"dataset json, split train, row 1, column '{column}': holds .*{type(value).__name__}"
+    with pytest.raises(InputError, match=message) as caught:
+        rows_read("")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_column_that_is_missing_is_named(jsonl):
     with pytest.raises(InputError, match="no column 'body' among text, url"):
-        list(read_dataset("json", "train", "body", data_files=jsonl))
+        rows_read(jsonl(ROWS), column="body")
 
 
 def test_a_dataset_that_is_missing_is_an_error(jsonl):
     with pytest.raises(InputError, match="cannot be read") as caught:
-        list(read_dataset("json", "train", "text", data_files=jsonl + ".gone"))
+        rows_read(jsonl(ROWS) + ".gone")
     assert "\n" not in str(caught.value)

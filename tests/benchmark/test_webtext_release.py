@@ -20,6 +20,7 @@ SETTINGS = {
     "open_licences": ["CC BY 4.0"],
     "per_stem": 1,
 }
+HOME = "/home/someone/crawl"
 FUNNEL = {"pages": 12, "items": 20}
 NOUNS = (
     "kettle", "lantern", "ferry", "ledger", "orchard", "pulley", "cabinet", "violin", "compass",
@@ -74,8 +75,8 @@ def sentences_in(path, name):
                     "text": text,
                     "rest": " ".join(words[7:]) if is_stem else "",
                     "valence": {"neutral": 0.0, "positive": 0.6, "negative": -0.6}[polarity],
+                    "rest_valence": 0.0,
                     "n_words": len(text.split()),
-                    "form": "" if is_stem else "statement",
                     "url": page.url,
                     "host": page.url.split("/")[2],
                     "file": page.file,
@@ -95,13 +96,13 @@ def embed(texts):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Files, and the items and sentences that came of them."""
+    """Files by their released name, and the items and sentences that came of them."""
     folder = tmp_path_factory.mktemp("crawl")
     files = {
-        "crawl/a.warc.wet": wet(folder / "a.wet", range(6)),
-        "crawl/b.warc.wet": wet(folder / "b.wet", range(6, 12)),
+        "a.warc.wet": wet(folder / "a.wet", range(6)),
+        "b.warc.wet": wet(folder / "b.wet", range(6, 12)),
     }
-    found = pd.concat([sentences_in(path, name) for name, path in files.items()])
+    found = pd.concat([sentences_in(path, f"{HOME}/{name}") for name, path in files.items()])
     found = found.sort_values(list(SENTENCES.key), ignore_index=True)
     check(found, SENTENCES, "sentences")
     items, _ = pair(found, embed, Tolerances())
@@ -123,6 +124,7 @@ def test_the_same_items_come_back(made, released):
     stems = (found["kind"] == "stem") & found["text"].isin(items["stem"])
     injections = (found["kind"] == "injection") & found["text"].isin(items["injection"])
     used = found[stems | injections].reset_index(drop=True)
+    used["file"] = used["file"].str.removeprefix(f"{HOME}/")
     pd.testing.assert_frame_equal(sentences, used[SENTENCES.columns], check_dtype=False)
     assert counts["sentences"] == len(used) > counts["sentences_with_text"] > 0
     assert counts["items"] == items["item_id"].nunique() > 20
@@ -156,6 +158,57 @@ def test_the_readme_says_what_there_is_and_no_source_is_published(released):
     assert not any(b"hunter2" in path.read_bytes() for path in folder.iterdir())
 
 
+def renamed(found, names):
+    """Sentences of files that are called something else."""
+    return found.assign(file=found["file"].map(lambda name: names[name.rpartition("/")[2][0]]))
+
+
+def test_no_folder_of_the_maker_is_published(made, released, tmp_path):
+    _, items, found = made
+    assert not any(b"someone" in path.read_bytes() for path in released[0].iterdir())
+    rows = renamed(found, {"a": "/home/someone/ds#0123abcd", "b": "hub/name#4567cdef"})
+    ids = rows["file"] + ":train:" + rows["offset"].astype(str)
+    rows = rows.assign(record_id=ids, url=ids)
+    release(items, rows, FUNNEL, SETTINGS, tmp_path / "datasets")
+    assert not any(b"someone" in path.read_bytes() for path in (tmp_path / "datasets").iterdir())
+    table = pq.read_table(tmp_path / "datasets/sentences.parquet").to_pandas()
+    assert set(table["file"]) == {"ds#0123abcd", "hub/name#4567cdef"}
+    told = table["file"] + ":train:" + table["offset"].astype(str)
+    assert (table["record_id"] == told).all()
+    assert (table["url"] == told).all()
+
+
+def test_files_of_one_base_name_are_told_apart(made, tmp_path):
+    files, items, found = made
+    paths = {"a": "/home/one/x.wet", "b": "/home/two/x.wet"}
+    release(items, renamed(found, paths), FUNNEL, SETTINGS, tmp_path)
+    named = {k: f"x.wet#{hashlib.sha256(p.encode()).hexdigest()[:8]}" for k, p in paths.items()}
+    given = {named[k]: files[f"{k}.warc.wet"] for k in paths}
+    again, sentences = rebuild(tmp_path, given)
+    pd.testing.assert_frame_equal(again, items)
+    assert set(sentences["file"]) == set(given)
+
+
+def test_an_address_is_published_as_it_stands(made, tmp_path):
+    _, items, found = made
+    names = {"a": "https://host/x.wet", "b": "https://host/x.wet#0123abcd"}
+    release(items, renamed(found, names), FUNNEL, SETTINGS, tmp_path)
+    table = pq.read_table(tmp_path / "sentences.parquet").to_pandas()
+    assert set(table["file"]) == set(names.values())
+
+
+def test_text_of_a_dataset_comes_back_only_if_it_is_published(made, tmp_path):
+    _, items, found = made
+    rows = renamed(found, {"a": "allenai/c4", "b": "allenai/c4"})
+    rows = rows.assign(record_id=rows["file"] + ":train:" + rows["offset"].astype(str))
+    release(items, rows, FUNNEL, SETTINGS, tmp_path / "some")
+    with pytest.raises(InputError, match="datasets cannot be rebuilt from files: allenai/c4 — "):
+        rebuild(tmp_path / "some", {})
+    every = SETTINGS | {"open_licences": ["CC BY 4.0", ""]}
+    release(items, rows, FUNNEL, every, tmp_path / "all")
+    pd.testing.assert_frame_equal(rebuild(tmp_path / "all", {})[0], items)
+
+
 def test_the_rule_of_the_readme_finds_a_sentence_without_the_library(made, released):
     files, _, _ = made
     table = pq.read_table(released[0] / "sentences.parquet").to_pandas()
@@ -176,14 +229,14 @@ def test_the_rule_of_the_readme_finds_a_sentence_without_the_library(made, relea
 def test_a_changed_page_is_named_sentence_by_sentence(made, released, tmp_path):
     files, items, found = made
     path = tmp_path / "changed.wet"
-    raw = files["crawl/b.warc.wet"].read_bytes()
+    raw = files["b.warc.wet"].read_bytes()
     victim = found[(found["record_id"] == "urn:uuid:7") & found["text"].isin(items["stem"])].iloc[0]
     old = sentence(7, int(victim["text"].split()[5])).encode()
     assert raw.count(old) == 1
     path.write_bytes(raw.replace(old, old.replace(b"harbour", b"airport")))
     with pytest.raises(InputError, match=r"1 of \d+ sentences are not where they were") as caught:
-        rebuild(released[0], files | {"crawl/b.warc.wet": path})
-    said = f"{victim['hash']} ({victim['url']}#{victim['start']} in crawl/b.warc.wet)"
+        rebuild(released[0], files | {"b.warc.wet": path})
+    said = f"{victim['hash']} ({victim['url']}#{victim['start']} in b.warc.wet)"
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -192,7 +245,7 @@ def test_pages_that_are_gone_are_named(made, released, tmp_path):
     files, _, found = made
     shorter = wet(tmp_path / "short.wet", range(6, 11))
     with pytest.raises(InputError, match="sentences are not where they were") as caught:
-        rebuild(released[0], files | {"crawl/b.warc.wet": shorter})
+        rebuild(released[0], files | {"b.warc.wet": shorter})
     gone = found[found["record_id"] == "urn:uuid:11"].iloc[0]
     assert gone["url"] in str(caught.value)
     assert found[found["record_id"] == "urn:uuid:10"].iloc[0]["url"] not in str(caught.value)
@@ -201,8 +254,8 @@ def test_pages_that_are_gone_are_named(made, released, tmp_path):
 def test_a_file_that_is_not_given_is_named_unless_its_text_is_published(made, tmp_path):
     files, items, found = made
     release(items, found, FUNNEL, SETTINGS, tmp_path / "some")
-    with pytest.raises(InputError, match=r"1 files not given: crawl/b.warc.wet"):
-        rebuild(tmp_path / "some", {"crawl/a.warc.wet": files["crawl/a.warc.wet"]})
+    with pytest.raises(InputError, match=r"1 files not given: b.warc.wet"):
+        rebuild(tmp_path / "some", {"a.warc.wet": files["a.warc.wet"]})
     every = SETTINGS | {"open_licences": ["CC BY 4.0", ""]}
     release(items, found, FUNNEL, every, tmp_path / "all")
     pd.testing.assert_frame_equal(rebuild(tmp_path / "all", {})[0], items)

@@ -10,6 +10,7 @@ import pytest
 from expression_leakage.benchmark.webtext.sources import (
     Source,
     draw_listing,
+    file_name,
     listings,
     read_listing,
     remote_key,
@@ -123,6 +124,45 @@ def test_listings_are_told_apart_by_what_is_drawn(folder):
     found = listings(["a listing", one, other, one, elsewhere, {"dataset": "json"}])
     assert len({listing.name for listing in found}) == len(found) == 3
     assert found[0].source.kind == "remote"
+
+
+def test_listings_that_differ_in_a_secret_are_two_and_do_not_tell_it():
+    one = {"listing": "https://host/listing.gz?key=hidden", "files": 3}
+    entries = [one, one | {"listing": "https://host/listing.gz?key=hidden2"}]
+    entries += [one | {"base": "https://mirror/?key=hidden"}]
+    found = [listing.name for listing in listings(entries)]
+    assert len(set(found)) == 3
+    assert all(name.startswith("3 of https://host/listing.gz under ") for name in found)
+    assert "hidden" not in str(found)
+
+
+SUM = "0123456789abcdef" * 4
+
+
+def test_an_address_may_come_with_its_sum():
+    (source,) = resolve([{"url": "s3://bucket/x.gz", "sha256": SUM.upper()}])
+    assert (source.name, source.kind, source.sha256) == ("s3://bucket/x.gz", "remote", SUM)
+    assert resolve(["s3://bucket/x.gz"])[0].sha256 is None
+
+
+def test_a_sum_is_kept_where_the_address_is_named_again_without():
+    summed = {"url": "http://h/x", "sha256": SUM}
+    for entries in (["http://h/x", summed], [summed, "http://h/x"], [summed, summed]):
+        assert [(s.name, s.sha256) for s in resolve(entries)] == [("http://h/x", SUM)]
+
+
+def test_two_sums_of_an_address_are_an_error():
+    entries = [{"url": "http://h/x?hidden", "sha256": digit * 64} for digit in "ab"]
+    with pytest.raises(InputError, match="entry 2: http://h/x has another SHA-256 in") as raised:
+        resolve(entries)
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["pages/a.wet.gz", "ftp://host/x.gz", "https://me:hidden@host/x"])
+def test_a_sum_is_for_addresses_only(folder, url):
+    with pytest.raises(InputError, match=r"^benchmark.webtext.sources, entry 1: ") as raised:
+        resolve([{"url": url, "sha256": SUM}])
+    assert "hidden" not in str(raised.value)
 
 
 def test_a_draw_is_of_the_smallest_hashes():
@@ -279,6 +319,20 @@ def test_a_fetched_file_is_called_by_its_hash_and_suffix(url, suffix):
 )
 def test_an_address_is_shown_without_its_secrets(url, safe):
     assert shown(url) == safe
+
+
+@pytest.mark.parametrize(
+    "name", ["pages/a#1?.gz", "/home/me/a@b.gz", "https://host/a.gz", "s3://bucket/a@b.gz"]
+)
+def test_a_name_without_a_secret_is_told_as_it_stands(name):
+    assert file_name(name) == name
+
+
+def test_addresses_that_differ_in_their_query_have_two_names():
+    urls = [f"https://host/x.gz?key=hidden{n}" for n in range(2)]
+    names = [file_name(url) for url in urls]
+    digests = [hashlib.sha256(url.encode()).hexdigest()[:8] for url in urls]
+    assert names == [f"https://host/x.gz#{digest}" for digest in digests]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import json
 import re
 import sys
 import time
+from functools import cache
 from glob import glob
 from pathlib import Path
 
@@ -230,11 +231,24 @@ def run_files(folder):
 
 def webtext_shards():
     """Files, addresses and datasets of web text by shard, once the listings among them are read."""
-    listed = None
-    if LISTINGS:
-        drawn = checkpoints.webtext_listing.get().output.listed
-        listed = json.loads(Path(drawn).read_text(encoding="utf-8"))
+    drawn = checkpoints.webtext_listing.get().output.listed if LISTINGS else None
+    return sharded(drawn)
+
+
+@cache  # of ninety thousand files, for each of their jobs
+def sharded(drawn):
+    """The shards, with what was drawn from listings, if there are any."""
+    listed = json.loads(Path(drawn).read_text(encoding="utf-8")) if drawn else None
     return shards_of(resolve(WEBTEXT["sources"], listed), WEBTEXT["shards"])
+
+
+@cache
+def remote_sources(drawn):
+    """Source of each file to fetch, by its key."""
+    remote = [
+        s for shard in sharded(drawn).values() for s in shard if s.kind == "remote"
+    ]
+    return {remote_key(source.name): source for source in remote}
 
 
 def local_path(source):
@@ -244,10 +258,10 @@ def local_path(source):
     return source.name if source.kind == "local" else None
 
 
-def webtext_url(wildcards):
-    """The address that a file is fetched from."""
-    found = [s.name for shard in webtext_shards().values() for s in shard]
-    return next(name for name in found if remote_key(name) == wildcards.key)
+def webtext_remote(wildcards):
+    """The address that a file is fetched from, with its checksum if one is declared."""
+    drawn = checkpoints.webtext_listing.get().output.listed if LISTINGS else None
+    return remote_sources(drawn)[wildcards.key]
 
 
 def webtext_sources(wildcards):

@@ -44,6 +44,8 @@ rule train_organism:
 
 
 rule unpack_model:
+    input:
+        library=code("workflow/scripts/unpack_model.py"),
     output:
         folder=directory(f"{RESULTS}/packages/{{model}}"),
     log:

@@ -19,7 +19,9 @@ checkpoint webtext_listing:
     conda:
         ENV
     params:
-        sources=WEBTEXT["sources"],
+        sources=[
+            s for s in WEBTEXT["sources"] if isinstance(s, dict) and "listing" in s
+        ],
     script:
         "../scripts/webtext_listing.py"
 
@@ -34,7 +36,8 @@ rule webtext_fetch:
     conda:
         ENV
     params:
-        url=webtext_url,
+        url=lambda w: webtext_remote(w).name,
+        sha256=lambda w: webtext_remote(w).sha256,
     script:
         "../scripts/webtext_fetch.py"
 

@@ -2,26 +2,20 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
-
 from expression_leakage.benchmark.webtext.judge import judge, judge_rules
-from expression_leakage.benchmark.webtext.scheme import classes, select
+from expression_leakage.benchmark.webtext.reduce import select
+from expression_leakage.benchmark.webtext.sample import BottomK, classes
 from expression_leakage.job import logged
 from expression_leakage.tables import SENTENCES, read_table, write_json, write_table
 
 rules = snakemake.params.rules
 with logged(snakemake.log[0]) as log:
-    funnel = sum(
-        (
-            Counter(json.loads(Path(path).read_text(encoding="utf-8")))
-            for path in snakemake.input.funnels
-        ),
-        Counter(),
-    )
-    found = pd.concat([read_table(path, SENTENCES) for path in snakemake.input.candidates])
+    funnel, sample = Counter(), BottomK(classes(rules["keep"]))
+    for candidates, counts in zip(snakemake.input.candidates, snakemake.input.funnels, strict=True):
+        sample.add(read_table(candidates, SENTENCES))
+        funnel.update(json.loads(Path(counts).read_text(encoding="utf-8")))
     sentences = select(
-        found,
-        classes(rules["keep"]),
+        sample.rows(),
         rules["near_duplicate"],
         judge(rules["judge"], snakemake.input.coefficients, snakemake.input.plain_words),
         judge_rules(rules["judge"]),

@@ -95,6 +95,7 @@ SENTENCES = Table(
         _field("text", _S, "an injection, or a stem cut from a sentence"),
         _field("rest", _S, "what followed the stem in its sentence; empty for an injection"),
         _field("valence", _F, "VADER compound; 0 if neutral [−1, 1]"),
+        _field("rest_valence", _F, "of the rest, by the second judge; 0 for an injection [−1, 1]"),
         _field("n_words", _I, "length of the text [words]"),
         _field("url", _S, "page it was found on"),
         _field("host", _S, "host of that page"),

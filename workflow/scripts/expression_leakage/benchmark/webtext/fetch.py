@@ -26,6 +26,8 @@ from expression_leakage.errors import InputError
 PASSING = {403, 416, 429, 500, 502, 503, 504}  # 403 is also how Common Crawl says "slow down"
 LONGEST_WAIT = 120.0  # [s] of a Retry-After
 BLOCK = 1 << 16  # [bytes]
+GRACE = 60.0  # [s] of a body before its mean rate counts
+SLOWEST = 1000  # mean rate of an attempt [bytes/s]
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _BY_HAND = "fetch the file yourself and name its path"
@@ -75,14 +77,15 @@ def fetch(
     back_off: float = 1.0,
     timeout: tuple[float, float] = (10.0, 60.0),
     sha256: str | None = None,
-    max_bytes: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, str | int]:
     """Fetch a URL to a file that stands under its name only when it is complete.
 
     The body is kept as it is sent, in ``<target>.part`` until it is whole. It is asked for again
-    after 403, 429, 500, 502, 503 and 504, a lost connection, a time-out, and a body that is
-    shorter than announced or empty; from where it broke off, if the server marks its versions
+    after 403, 429, 500, 502, 503 and 504, a lost connection, a time-out, a body that is shorter
+    than announced or empty, and one that comes at a mean rate below 1 kB/s once a minute of the
+    attempt is over; from where it broke off, if the server marks its versions
     (ETag or Last-Modified) and sends parts, else from its beginning. What an earlier call left
     behind is never continued. Where a server announces no length and closes the connection early,
     nothing tells that from the end of the file: reading it must.
@@ -104,10 +107,10 @@ def fetch(
         To connect, and between two bytes [s].
     sha256
         SHA-256 that the file must have, in hex.
-    max_bytes
-        Larger files are refused.
     sleep
         What waits.
+    clock
+        What tells the time [s].
 
     Returns
     -------
@@ -121,13 +124,13 @@ def fetch(
     """
     log = log or logging.getLogger(__name__)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs whole addresses, query and all
-    target, where, began = Path(target), shown(url), time.monotonic()
+    target, where, began = Path(target), shown(url), clock()
     path = target.with_name(f"{target.name}.part")
     try:
         with closing(_Part(path)) as part:
             for attempt in range(1, retries + 2):
                 try:
-                    _receive(web_address(url), part, timeout, max_bytes)
+                    _receive(web_address(url), part, timeout, clock)
                     break
                 except _PassingError as error:
                     if attempt > retries:
@@ -145,13 +148,15 @@ def fetch(
         path.replace(target)
     finally:
         path.unlink(missing_ok=True)
-    speed = part.size / 1e6 / max(time.monotonic() - began, 1e-9)
+    speed = part.size / 1e6 / max(clock() - began, 1e-9)
     log.info("%s: %d bytes, %.1f MB/s, attempt %d", where, part.size, speed, attempt)
     return {"url": where, "bytes": part.size, "sha256": found, "attempts": attempt}
 
 
 def draw_all(listings: Iterable[Listing]) -> dict[str, list[str]]:
     """Addresses drawn from each listing, by `Listing.name`; a remote one is fetched and let go.
+
+    They are whole, with the query of those that have one: what is kept of them may hold a secret.
 
     Raises
     ------
@@ -171,7 +176,7 @@ def draw_all(listings: Iterable[Listing]) -> dict[str, list[str]]:
 
 
 def _receive(
-    address: str, part: _Part, timeout: tuple[float, float], max_bytes: int | None
+    address: str, part: _Part, timeout: tuple[float, float], clock: Callable[[], float]
 ) -> None:
     """Ask for what is missing, and take it in."""
     headers = {"Accept-Encoding": "identity"}  # the file as it is, and a length that counts it
@@ -180,12 +185,13 @@ def _receive(
     try:
         with requests.get(address, headers=headers, timeout=timeout, stream=True) as response:
             total = _total(response, part)
-            if total is not None and max_bytes is not None and total > max_bytes:
-                raise _LastingError(f"is {total} bytes long, over the bound of {max_bytes}")
-            for block in response.raw.stream(BLOCK, decode_content=False):
+            began, before = clock(), part.size
+            # Not `stream`, which waits until a block is full, however slowly it fills.
+            while block := response.raw.read1(BLOCK, decode_content=False):
                 part.add(block)
-                if max_bytes is not None and part.size > max_bytes:
-                    raise _LastingError(f"is longer than the bound of {max_bytes} bytes")
+                taken, came = clock() - began, part.size - before
+                if part.size != total and taken > GRACE and came < SLOWEST * taken:
+                    raise _PassingError(f"is too slow: {came} bytes in {taken:.0f} s")
     except (requests.Timeout, urllib3.exceptions.TimeoutError):
         what = f"no answer within {timeout[0]:g} s to connect and {timeout[1]:g} s to read"
         raise _PassingError(what) from None

@@ -38,6 +38,26 @@ _SHIFTERS = re.compile(
     r"|n['’]t\b|[:;?\"“”]|^(?:please|let|enjoy|celebrate|love|cheer|smile|rejoice)\b",
     re.I,
 )
+# At the beginning such an adverb judges all that follows, so that nothing there can shift it.
+_STANCE = {
+    1: re.compile(r"(?:luckily|fortunately|thankfully|happily),? ", re.I),
+    -1: re.compile(r"(?:sadly|unfortunately|regrettably|tragically),? ", re.I),
+}
+# A charged word says something of something where it is a predicate, an attribute at the head of
+# its phrase, or what someone here did; elsewhere it is often only what the text is about.
+_LEADS = re.compile(
+    "am|are|became|becomes?|been|being|feels?|felt|gets?|got|is|look(?:ed|ing|s)?|remain(?:ed|s)?"
+    "|sound(?:ed|s)?|was|were|(?:he|it|she)['’]s|i['’]m|(?:they|we|you)['’]re|i|we|have|had"
+    "|absolutely|also|almost|always|completely|deeply|equally|especially|extremely|fundamentally"
+    "|highly|incredibly|indeed|just|more|most|often|particularly|pretty|quite|really|simply|so"
+    "|still|totally|truly|unusually|utterly|very"
+)
+_DETERMINERS = re.compile(
+    "an?|another|any|each|every|her|his|its|many|my|our|some|such|that|their|the|these|this|those"
+    "|what|your"
+)
+# Who exclaims or speaks of themselves is moved, whatever the words.
+_INVOLVED = re.compile(r"!|\b(?:i|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.I)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _STRONG_VADER, _STRONG_AFINN = 1.4, 2  # of 4 and 5: the middle of either scale or beyond
 # A text whose words do not bear its valence out keeps a share of it, and is undecided at most.
@@ -116,13 +136,34 @@ def charged_words(path: str | Path) -> dict[str, int]:
 
 
 def says(text: str, sign: int, charged: Mapping[str, int]) -> bool:
-    """Whether a text says a mood of this sign in so many words, and nothing in it shifts that.
+    """Whether a text says a mood of this sign of something, and nothing in it shifts that.
 
-    The word is in lower case or stands first, as it would not in a name.
+    A charged word does where it begins the text, or follows a copula, an adverb of degree, "I",
+    "we" or a determiner; a negative one only a determiner that follows one of those or begins the
+    text. It is in lower case or stands first, as it would not in a name. An adverb such as "sadly"
+    at the beginning says it of all that follows.
     """
+    if sign and _STANCE[sign].match(text):
+        return True
     tokens = _TOKEN.findall(text)
-    said = (t for place, t in enumerate(tokens) if place == 0 or not t[0].isupper())
-    return not _SHIFTERS.search(text) and any(charged.get(t.lower(), 0) == sign for t in said)
+    return not _SHIFTERS.search(text) and any(
+        charged.get(token.lower(), 0) == sign and _leads(tokens[:place], token, sign)
+        for place, token in enumerate(tokens)
+    )
+
+
+def _leads(before: Sequence[str], word: str, sign: int) -> bool:
+    """Whether what stands before a charged word makes it say something of something."""
+    if not before:
+        return True
+    *earlier, last = (token.lower() for token in before)
+    if word[0].isupper():  # part of a name
+        return False
+    if _LEADS.fullmatch(last):
+        return True
+    # A bad thing met in passing is often not the point, praise in passing mostly is.
+    heads = sign > 0 or not earlier or _LEADS.fullmatch(earlier[-1])
+    return bool(heads and _DETERMINERS.fullmatch(last))
 
 
 class OfflineJudge:
@@ -156,7 +197,10 @@ class OfflineJudge:
             says(t, int(np.sign(v)), self._charged) for t, v in zip(texts, valences, strict=True)
         ]
         doubted = np.clip(_SHARE * valences, -_DOUBT, _DOUBT)
-        return np.where(np.array(borne, dtype=bool), valences, doubted)
+        borne = np.array(borne, dtype=bool)
+        moved = borne | np.array([bool(_INVOLVED.search(text)) for text in texts], dtype=bool)
+        kept = np.where(borne, valences, doubted)
+        return np.where(moved, np.copysign(np.maximum(np.abs(kept), _DOUBT), kept), kept)
 
 
 def judge(spec: Mapping, coefficients: str | Path, plain_words: str | Path) -> Judge:

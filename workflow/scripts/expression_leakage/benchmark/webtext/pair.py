@@ -56,7 +56,8 @@ def pair(
     counts
         For the funnel: pair_stems and pair_injections_<polarity> offered, pair_no_vector left
         out, pair_quads, pair_stems_without_quad, items, and the most and the mean items that an
-        injection is in: pair_max_reuse and pair_mean_reuse.
+        injection is in: pair_max_reuse and pair_mean_reuse; and pair_rest_valence, the mean
+        valence of the stems' natural continuations, which a model's may be compared with.
 
     Raises
     ------
@@ -85,6 +86,8 @@ def pair(
     uses = np.unique(assignment[list(ARMS)].to_numpy(), return_counts=True)[1]
     counts["pair_max_reuse"] = int(uses.max())
     counts["pair_mean_reuse"] = round(float(uses.mean()), 2)
+    used = assignment["stem"].unique()
+    counts["pair_rest_valence"] = round(float(stems["rest_valence"].iloc[used].mean()), 3)
     return build_items(stems, injections, assignment, "webtext", similarity), counts
 
 
@@ -95,6 +98,7 @@ def _stems(sentences: pd.DataFrame) -> pd.DataFrame:
             "text": own["text"],
             "group": own["host"],
             "topic": own["host"],
+            "rest_valence": own["rest_valence"],
             "relevance": "irrelevant",
             "origin": own["url"] + "#" + own["start"].astype(str),
         }

@@ -1,12 +1,15 @@
 """Pages of web text, from files of Common Crawl or from a Hugging Face dataset."""
 
 import gzip
+import hashlib
+import json
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastwarc.warc import WarcRecord, WarcRecordType
 
@@ -36,14 +39,14 @@ class Page:
     url
         Address the page was fetched from.
     record_id
-        WARC-Record-ID without its brackets, or dataset, split and row.
+        WARC-Record-ID without its brackets, or dataset, hash of its settings, split and row.
     offset
         Where the record, or the gzip member it is in, begins in its file [bytes]; or its row in
         the dataset.
     text
         The page; lines end in LF, and there are no other control characters but tabs.
     file
-        Name of the file, as configured, or of the dataset.
+        Name of the file, as configured, or of the dataset with the hash of its settings.
     snapshot
         Crawl that the file is of, such as CC-MAIN-2025-30; "" if that is not known.
     """
@@ -90,11 +93,11 @@ def read_pages(
     funnel
         Counted up in place when the generator ends or is closed: the counts of
         `warc.read_records`, all of ``records`` but the pages yielded being under one of them or of
-        ``records_other`` (warcinfo, request, …), ``records_headers`` (lacks an address or id),
-        ``records_status``, ``records_type``, ``records_http`` (body that does not decode),
-        ``records_encoding`` (over 1 % of characters are no text), ``pages_timeout`` and
-        ``pages_crashed`` (see `extract.PageExtractor`); and ``bytes_text``, the text yielded [bytes
-        of UTF-8].
+        ``records_other`` (warcinfo, request, …), ``records_headers`` (lacks an id, or an address
+        that can be parsed), ``records_status``, ``records_type``, ``records_http`` (body that does
+        not decode), ``records_encoding`` (over 1 % of characters are no text), ``pages_timeout``
+        and ``pages_crashed`` (see `extract.PageExtractor`); and ``bytes_text``, the text yielded
+        [bytes of UTF-8].
     limits
         What a single page may cost.
 
@@ -136,6 +139,9 @@ def _pages(
             counts["records_headers"] += 1
             continue
         url, record_id = (warc.headers[header].strip("<>") for header in _REQUIRED_HEADERS)
+        if not _parses(url):
+            counts["records_headers"] += 1
+            continue
         if warc.record_type == WarcRecordType.conversion:
             content, fault = warc.reader.read(), ""
         else:
@@ -145,6 +151,16 @@ def _pages(
             counts[fault or "records_encoding"] += 1
         else:
             yield Page(url, record_id, record.offset, text, name, snapshot)
+
+
+def _parses(url: str) -> bool:
+    """Whether the host of an address can be told, or that there is none."""
+    try:
+        host = urlsplit(url).hostname or ""
+        (host + url).encode()  # a lone surrogate cannot be written to any file
+    except ValueError:
+        return False
+    return True
 
 
 def _extracted(warc: WarcRecord, max_bytes: int, extractor: PageExtractor) -> tuple[bytes, str]:
@@ -197,13 +213,21 @@ def _no_pages(path: Path, name: str, counts: Counter) -> InputError:
 
 
 def read_dataset(
-    name: str, /, split: str, text_column: str, limit: int | None = None, **options: object
+    name: str,
+    /,
+    split: str,
+    text_column: str,
+    limit: int | None,
+    funnel: Counter,
+    limits: ReadLimits = ReadLimits(),
+    **options: object,
 ) -> Iterator[Page]:
     """Pages of a dataset, streamed with Hugging Face `datasets` in the order of its rows.
 
-    ``read_dataset("json", "train", "text", data_files="pages.jsonl")`` reads a local file without
-    a network; ``read_dataset("allenai/c4", "train", "text", 10_000, name="en")`` reads the hub.
-    The column ``url`` is used where there is one. Code from the hub is never run.
+    With ``data_files="pages.jsonl"`` among the options, the name ``json`` reads a local file
+    without a network; ``allenai/c4`` with ``name="en"`` reads the hub. The column ``url`` is used
+    where there is one; a row without an address gets its record_id for one, and so a host of its
+    own. Code from the hub is never run.
 
     Parameters
     ----------
@@ -212,33 +236,71 @@ def read_dataset(
     split
         Split to stream.
     text_column
-        Column that holds the page's text.
+        Column that holds the page's text; a row without a text is an empty page.
     limit
         Rows to read at most; None for all.
+    funnel
+        Counted up in place when the generator ends or is closed: ``records`` (rows), of which
+        ``records_oversize``, ``records_headers`` (address that cannot be parsed) and
+        ``records_encoding`` are left out as by `read_pages`; and ``bytes_text``.
+    limits
+        What a single page may cost.
     **options
         Further arguments of ``datasets.load_dataset``.
 
     Raises
     ------
     InputError
-        The dataset cannot be opened or read, has no such column, or has no row.
+        The dataset cannot be opened or read, has no such column, holds a text or address that is
+        no string, or has no row.
     """
     import datasets  # takes two seconds, and reading WET files does without
 
-    where, row = f"dataset {name}, split {split}", -1
+    where, counts = f"dataset {name}, split {split}", Counter()
+    settings = json.dumps([name, split, options], sort_keys=True, default=str)
+    file = f"{name}#{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     try:
         stream = datasets.load_dataset(name, split=split, streaming=True, **options)
         for row, record in enumerate(stream if limit is None else stream.take(limit)):
-            if text_column not in record:
-                what = f"no column {text_column!r} among {', '.join(record)}"
-                raise InputError(where, what, "name the column that holds the text")
-            record_id = f"{name}:{split}:{row}"
-            text = record[text_column] or ""
-            yield Page(record.get("url") or record_id, record_id, row, text, name)
+            counts["records"] += 1
+            text, url = (_cell(record, c, f"{where}, row {row}") for c in (text_column, "url"))
+            record_id = f"{file}:{split}:{row}"
+            content, fault = _row_text(text, url, limits.max_bytes)
+            if fault:
+                counts[fault] += 1
+                continue
+            counts["bytes_text"] += len(content.encode())
+            yield Page(url or record_id, record_id, row, content, file)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         if isinstance(error, InputError):
             raise
         what = f"cannot be read: {' '.join(str(error).split())}"
         raise InputError(where, what, "check name, split and connection") from error
-    if row < 0:
+    finally:
+        funnel.update(counts)
+    if not counts["records"]:
         raise InputError(where, "has no row", "choose another split or raise the limit")
+
+
+def _cell(record: dict, column: str, where: str) -> str:
+    """What a row holds in a column; the address may be missing."""
+    if column not in record and column != "url":
+        what = f"no column {column!r} among {', '.join(record)}"
+        raise InputError(where, what, "name the column that holds the text")
+    value = record.get(column)
+    if value is not None and not isinstance(value, str):
+        what = f"holds a value of type {type(value).__name__}, not a text"
+        raise InputError(f"{where}, column {column!r}", what, "name another column or repair it")
+    return value or ""
+
+
+def _row_text(text: str, url: str, max_bytes: int) -> tuple[str, str]:
+    """Text of a row as `_text` gives it, and the count that it falls under if it is left out."""
+    # A lone surrogate becomes one U+FFFD, not the three that its bytes would.
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    if len(whole) > max_bytes:
+        return "", "records_oversize"
+    if not _parses(url):
+        return "", "records_headers"
+    cleaned = _text(whole)
+    return ("", "records_encoding") if cleaned is None else (cleaned, "")

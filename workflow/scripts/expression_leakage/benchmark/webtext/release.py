@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,10 +41,11 @@ RELEASED_ITEMS = Table(
     "released items", tuple(_HASHES.get(f.name, f) for f in ITEMS.fields), ITEMS.key
 )
 _WITHHELD = ("text", "rest")
+_FILE = _field("file", pa.string(), "base name or address of the file, or name of the dataset")
 RELEASED_SENTENCES = Table(
     "released sentences",
     (
-        *(f for f in SENTENCES.fields if f.name not in _WITHHELD),
+        *(_FILE if f.name == "file" else f for f in SENTENCES.fields if f.name not in _WITHHELD),
         _field("n_characters", pa.int64(), "length of text and rest without white space"),
         _field("sha256", pa.string(), "of text and, after a space, rest, in UTF-8"),
         *(
@@ -70,8 +71,10 @@ licence allows that.
 For each row of `sentences.parquet`:
 
 1. From `file` of crawl `snapshot`, take the record `record_id`; it, or its gzip member, begins at
-   byte `offset`. Rows of a dataset have its name as `file`; their `record_id` is dataset, split
-   and row.
+   byte `offset`. Of a file on disk `file` is the base name, with `#` and 8 hex digits after it
+   where two had the same; of a fetched one it is the address, without user and query. Rows of a
+   dataset have its name, `#` and 8 hex digits for its settings as `file`; their `record_id` is
+   that, split and row.
 2. Of a `conversion` record (WET) the content is the text; from a `response` (WARC) it is extracted
    with resiliparse. Decode it as UTF-8, without a byte order mark; drop control characters but tab
    and line ends; end lines with LF.
@@ -84,13 +87,16 @@ In `items.parquet`, `stem_hash` and `injection_hash` name the sentences of kind 
 with that `hash`. A prompt is injection, space, stem.
 
 The same in code, from `workflow/scripts` of the repository that made this, with the path of each
-file that the column `file` names:
+file by what the column `file` calls it:
 
 ```python
 from expression_leakage.benchmark.webtext.release import rebuild
 
-items, sentences = rebuild("this/folder", {{"name of the file": "path/to/it.warc.wet.gz"}})
+items, sentences = rebuild("this/folder", {{"it.warc.wet.gz": "path/to/it.warc.wet.gz"}})
 ```
+
+Sentences of datasets cannot be rebuilt from files: unless their text is published here, `rebuild`
+ends with an `InputError` that names the dataset. By hand, steps 1 to 4 find them in its rows.
 
 ## Columns
 
@@ -126,7 +132,8 @@ def release(
     settings
         ``benchmark.webtext`` of the configuration. Text is published where the licence of its row
         is among ``settings["open_licences"]``. Sources are not published, for an address may hold
-        a secret; the sentences name their files.
+        a secret and a path a person; the sentences have their files' base names, with a hash of
+        the path where two are equal, or addresses without a query.
     folder
         Where to; made if it is not there.
 
@@ -155,6 +162,7 @@ def release(
     told = used.assign(
         n_characters=whole.map(lambda text: len("".join(text.split()))),
         sha256=whole.map(_sha256),
+        **_released_places(used),
         **{name: used[name].where(is_open, None) for name in _WITHHELD},
     )
     counts = {
@@ -190,6 +198,39 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _released_places(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """File, record and page of sentences without the folders of whoever made them."""
+    hub = _of_dataset(rows) & ~rows["file"].str.startswith(("/", "./", "../", "~"))
+    on_disk = ~hub & ~rows["file"].str.contains("://", regex=False)
+    names = _base_names(rows.loc[on_disk, "file"].unique())
+    file = rows["file"].where(~on_disk, rows["file"].map(names))
+    # Record and page of a dataset's row begin with its name.
+    begun = {
+        column: [
+            new + place.removeprefix(old) if place.startswith(f"{old}:") else place
+            for place, old, new in zip(rows[column], rows["file"], file, strict=True)
+        ]
+        for column in ("record_id", "url")
+    }
+    return {"file": file.tolist(), **begun}
+
+
+def _of_dataset(rows: pd.DataFrame) -> pd.Series:
+    """Which rows come from a dataset: their record is its name, split and row."""
+    begins = [r.startswith(f"{f}:") for r, f in zip(rows["record_id"], rows["file"], strict=True)]
+    return pd.Series(begins, rows.index, dtype=bool)
+
+
+def _base_names(paths: Iterable[str]) -> dict[str, str]:
+    """Base name of each path, with 8 hex digits of the path's hash where two are equal."""
+    bases = {path: Path(path).name for path in paths}
+    times = Counter(bases.values())
+    return {
+        path: base if times[base] == 1 else f"{base}#{_sha256(path)[:8]}"
+        for path, base in bases.items()
+    }
+
+
 def _readme(told: pd.DataFrame, counts: Mapping[str, int], made: Mapping) -> str:
     kinds = told.value_counts(["kind", "polarity"]).sort_index()
     lines = [
@@ -215,33 +256,39 @@ def rebuild(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Items and sentences of a release, with the text that its files hold.
 
-    Each file is read once. Sentences that were published with their text need no file.
+    Each file is read once. Sentences that were published with their text need no file; others of a
+    dataset cannot be found again, as datasets are not read here.
 
     Parameters
     ----------
     folder
         Written by `release`.
     files
-        Local path of each file that the sentences name.
+        Local path of each file, by its name in the column `file` of the release.
 
     Returns
     -------
     items
         ITEMS rows, equal to those released.
     sentences
-        SENTENCES rows of the items.
+        SENTENCES rows of the items, files named as in the release.
 
     Raises
     ------
     InputError
-        A file is not given, is missing or holds no page; or sentences are not where they were:
-        names them.
+        Text of a dataset is withheld; a file is not given, is missing or holds no page; or
+        sentences are not where they were: names them.
     """
     folder = Path(folder)
     told = read_table(folder / "sentences.parquet", RELEASED_SENTENCES)
     made = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     limits = ReadLimits(**made["settings"]["read"])
     withheld = told[told["text"].isna()]
+    datasets = sorted(withheld.loc[_of_dataset(withheld), "file"].unique())
+    if datasets:
+        what = f"text of datasets cannot be rebuilt from files: {', '.join(datasets[:_NAMED])}"
+        remedy = "find it by hand, as the README says, or use a release that holds it"
+        raise InputError(folder / "sentences.parquet", what, remedy)
     lacking = sorted(set(withheld["file"]) - set(files))
     if lacking:
         what = f"{len(lacking)} files not given: {', '.join(lacking[:_NAMED])}"

@@ -12,8 +12,17 @@ CLASS = ["kind", "polarity"]
 PLACE = ["url", "file", "offset", "start"]
 _BANDS = 32
 
+KEEP = {"stems": 20_000, "neutral": 20_000, "positive": 20_000, "negative": 20_000}
+Class = tuple[str, str]  # kind and polarity
 
-def bottom_k(frame: pd.DataFrame, k: Mapping[tuple[str, str], int]) -> pd.DataFrame:
+
+def classes(keep: Mapping[str, int]) -> dict[Class, int]:
+    """Candidates of each class, by (kind, polarity), from how a configuration calls them."""
+    named = {"stems": ("stem", "neutral")}
+    return {named.get(name, ("injection", name)): count for name, count in keep.items()}
+
+
+def bottom_k(frame: pd.DataFrame, k: Mapping[Class, int]) -> pd.DataFrame:
     """The rows with the k lowest content hashes of each class, each hash once.
 
     A uniform sample of the distinct texts, whatever their order or number of repeats (Cohen &
@@ -56,7 +65,7 @@ class BottomK:
         See `bottom_k`. At most twice their sum and one batch are held.
     """
 
-    def __init__(self, k: Mapping[tuple[str, str], int]):
+    def __init__(self, k: Mapping[Class, int]):
         self._k = dict(k)
         self._limit = 2 * sum(self._k.values())
         self._held: list[pd.DataFrame] = []

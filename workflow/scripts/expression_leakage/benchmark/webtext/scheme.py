@@ -1,4 +1,4 @@
-"""The scheme: pages of a shard → candidates (the map), all candidates → sentences (the reduce).
+"""The map of the scheme: pages of a shard → candidates.
 
 A shard's job keeps the candidates with the lowest content hashes of each class, so neither the
 number of shards nor the order of files, pages or batches changes what comes out of the reduce.
@@ -15,24 +15,15 @@ import pandas as pd
 import pyarrow as pa
 
 from expression_leakage.benchmark.webtext.gate import GateRules, gate, stand_alone
-from expression_leakage.benchmark.webtext.judge import Judge, JudgeRules, verdicts
 from expression_leakage.benchmark.webtext.quality import DocumentRules, page_faults
 from expression_leakage.benchmark.webtext.read import Page, ReadLimits, read_dataset, read_pages
-from expression_leakage.benchmark.webtext.sample import BottomK, bottom_k, near_duplicates
+from expression_leakage.benchmark.webtext.sample import KEEP, BottomK, Class, classes
 from expression_leakage.benchmark.webtext.sentences import SentenceRules, sentences_of
-from expression_leakage.benchmark.webtext.sources import shown
+from expression_leakage.benchmark.webtext.sources import file_name
 from expression_leakage.benchmark.webtext.stems import StemRules, cut_stem
 from expression_leakage.tables import SENTENCES, content_hash
 
 BATCH = 4_000_000  # characters of text filtered at a time
-KEEP = {"stems": 20_000, "neutral": 20_000, "positive": 20_000, "negative": 20_000}
-Class = tuple[str, str]  # kind and polarity
-
-
-def classes(keep: Mapping[str, int]) -> dict[Class, int]:
-    """Candidates of each class, by (kind, polarity), from how a configuration calls them."""
-    named = {"stems": ("stem", "neutral")}
-    return {named.get(name, ("injection", name)): count for name, count in keep.items()}
 
 
 @dataclass(frozen=True)
@@ -68,12 +59,14 @@ def read_source(
 ) -> Iterator[Page]:
     """Pages of a source: of a file, or of a dataset where there are settings of one."""
     if settings is None:
-        return read_pages(path, shown(name), funnel, limits)
+        return read_pages(path, file_name(name), funnel, limits)
     return read_dataset(
         settings["dataset"],
         settings["split"],
         settings["column"],
         settings["limit"],
+        funnel,
+        limits,
         **settings["options"],
     )
 
@@ -181,6 +174,7 @@ def _with_provenance(
         record_id=[page.record_id for page in at],
         offset=[page.offset for page in at],
         licence=[licence_of(name, licences) for name in hosts],
+        rest_valence=0.0,
     )[SENTENCES.columns]
 
 
@@ -199,49 +193,3 @@ def licence_of(name: str, licences: Mapping[str, str]) -> str:
     parts = name.split(".")
     domains = (".".join(parts[first:]) for first in range(len(parts)))
     return next((licences[domain] for domain in domains if domain in licences), "")
-
-
-def select(
-    found: pd.DataFrame,
-    keep: Mapping[Class, int],
-    near_duplicate: float,
-    judge: Judge,
-    judge_rules: JudgeRules,
-    funnel: Counter,
-) -> pd.DataFrame:
-    """Stems and injections among the candidates of all shards.
-
-    Equal and nearly equal sentences count once. A sentence stays if the second judge gives it the
-    polarity that the gate did; of a stem, the beginning, the rest and the whole must be neutral.
-
-    Parameters
-    ----------
-    found
-        SENTENCES rows of all shards.
-    keep
-        Candidates of each class that the judge looks at, by (kind, polarity).
-    near_duplicate
-        Jaccard similarity of their sets of words from which two sentences count as one.
-    judge, judge_rules
-        The second judge and its bounds.
-    funnel
-        Counted up in place: unique_<class>, near_duplicates, judged_<class>_kept and _other.
-
-    Returns
-    -------
-    DataFrame
-        SENTENCES rows.
-    """
-    unique = bottom_k(found, keep)
-    funnel.update("unique_" + unique["kind"] + "_" + unique["polarity"])
-    fresh = near_duplicates(unique, near_duplicate)
-    funnel["near_duplicates"] += int((~fresh).sum())
-    unique = unique[fresh].reset_index(drop=True)
-    agreed = verdicts(judge(unique["text"].tolist()), judge_rules) == unique["polarity"].to_numpy()
-    stems = np.flatnonzero(unique["kind"] == "stem")
-    for part in (unique["rest"], unique["text"] + " " + unique["rest"]):
-        said = verdicts(judge(part.iloc[stems].tolist()), judge_rules)
-        agreed[stems] &= said == "neutral"
-    outcome = np.where(agreed, "_kept", "_other")
-    funnel.update("judged_" + unique["kind"] + "_" + unique["polarity"] + outcome)
-    return unique[agreed].reset_index(drop=True)

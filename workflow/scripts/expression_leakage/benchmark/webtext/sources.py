@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -38,11 +38,14 @@ class Source:
         local | remote | dataset.
     settings
         Of a dataset, as configured; not printed, for its options may hold a token.
+    sha256
+        SHA-256 that a remote file must have, in lower-case hex, where the configuration gives it.
     """
 
     name: str
     kind: str
     settings: Mapping | None = field(default=None, compare=False, repr=False)
+    sha256: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class Listing:
 
     @property
     def name(self) -> str:
-        """Tells it from other listings of the configuration."""
-        return f"{self.files} of {self.source.name} under {self.base}"
+        """Tells it from other listings of the configuration, and no secret of its addresses."""
+        key = _short_hash(f"{self.source.name} {self.base}")
+        return f"{self.files} of {shown(self.source.name)} under {shown(self.base)}, {key}"
 
 
 def listings(entries: Sequence[str | Mapping]) -> list[Listing]:
@@ -94,7 +98,7 @@ def resolve(
     ----------
     entries
         ``benchmark.webtext.sources``: paths, globs (``*``, ``?``, ``[``, ``**``), URLs, and
-        mappings with the key `listing` or `dataset`.
+        mappings with the key `listing`, `dataset` or `url`, the last with a `sha256` (64 hex).
     listed
         URLs drawn from each listing, by `Listing.name`; None while no listing has been read: then
         their files are left out.
@@ -102,8 +106,8 @@ def resolve(
     Raises
     ------
     InputError
-        Names the entry: a file is missing, a glob matches nothing, an address cannot be read, or
-        `listed` lacks a listing.
+        Names the entry: a file is missing, a glob matches nothing, an address cannot be read or is
+        given two sums, or `listed` lacks a listing.
     """
     found: dict[str, Source] = {}
     for entry, where in _numbered(entries):
@@ -111,9 +115,17 @@ def resolve(
             sources = _named(entry, where)
         elif "listing" in entry:
             sources = _drawn(_listing(entry, where), listed)
+        elif "url" in entry:
+            sources = [replace(_remote(entry["url"], where), sha256=entry["sha256"].lower())]
         else:
             sources = [_dataset(entry)]
-        found |= {source.name: source for source in sources}
+        for source in sources:
+            known = found.get(source.name, source).sha256
+            if known and source.sha256 and known != source.sha256:
+                what = f"{shown(source.name)} has another SHA-256 in an entry above"
+                raise InputError(where, what, "keep the right one")
+            if source.sha256 or not known:
+                found[source.name] = source
     return [found[name] for name in sorted(found)]
 
 
@@ -203,6 +215,21 @@ def shown(url: str) -> str:
     return re.sub(r"(?<=://)[^/?#]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
+def file_name(name: str) -> str:
+    """A source's name for provenance: an address as `shown`, any other name as it stands.
+
+    Where something was cut from an address, 8 hex digits of the hash of the whole follow, so that
+    addresses which differ in their query alone stay two.
+
+    Examples
+    --------
+    >>> file_name("https://host/x.gz?page=1")
+    'https://host/x.gz#75d1b969'
+    """
+    told = shown(name) if _SCHEME.match(name) else name
+    return told if told == name else f"{told}#{_short_hash(name)}"
+
+
 def web_address(url: str) -> str:
     """The HTTP address of a URL; an s3 URL is read without a signature.
 
@@ -220,6 +247,10 @@ def web_address(url: str) -> str:
     if server:
         return f"{server.rstrip('/')}/{bucket}/{key}"
     return f"https://{bucket}.s3.amazonaws.com/{key}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _numbered(entries: Sequence[str | Mapping]) -> Iterator[tuple[str | Mapping, str]]:
@@ -284,8 +315,7 @@ def _drawn(listing: Listing, listed: Mapping[str, Sequence[str]] | None) -> list
 def _dataset(entry: Mapping) -> Source:
     configuration = entry.get("options", {}).get("name")
     settings = json.dumps(entry, sort_keys=True, default=str)
-    key = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    named = ("dataset", entry["dataset"], configuration, entry.get("split"), key)
+    named = ("dataset", entry["dataset"], configuration, entry.get("split"), _short_hash(settings))
     return Source(" ".join(str(part) for part in named if part), "dataset", entry)
 
 

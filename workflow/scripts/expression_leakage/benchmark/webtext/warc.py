@@ -18,6 +18,8 @@ _BLOCK = 16 << 10  # holds a page or two; what goes beyond its member is read an
 _SCAN = 64 << 10
 _TRIAL = 1 << 10  # enough for a gzip header and the first bytes of what follows
 _AFTER = 64  # what is looked at after a record [bytes]
+_AGAIN = 16  # how often on average content is inflated anew, so that no damage takes forever
+_AGAIN_FREE = 64 << 20  # beyond this many bytes of it
 _STARTS = re.compile(rb"\x1f\x8b\x08|\nWARC/1\.")
 
 
@@ -61,6 +63,13 @@ class _Stream:
             self._held += block
         return bytes(self._held[:n])
 
+    def mark(self) -> None:
+        """Keep this place, to search on from if what stands here is lost."""
+
+    def search(self) -> tuple[int, bool]:
+        """Pass over bytes from the mark to the next record: how many, and whether there is one."""
+        return 0, False
+
     def skip(self, n: int) -> int:
         """Pass over n bytes, and return how many there were."""
         held = min(n, len(self._held))
@@ -100,6 +109,9 @@ class _Member(_Stream):
     def __init__(self, file: BinaryIO, start: int):
         super().__init__(file, start)
         self._inflate = zlib.decompressobj(wbits=31)
+        self._inflated = self._furthest = self._again = 0  # bytes of content
+        self._length: int | None = None  # of the content, once its end was met
+        self.mark()
 
     @property
     def ends_well(self) -> bool:
@@ -115,9 +127,42 @@ class _Member(_Stream):
                 block = self._inflate.decompress(packed, _BLOCK)
             except zlib.error:
                 self.fault = "records_corrupt"
+        self._inflated += len(block)
+        self._furthest = max(self._furthest, self._inflated)
+        if not block:
+            self._length = self._inflated
         return block
 
+    def mark(self) -> None:
+        inflate = self._inflate if self.ends_well else self._inflate.copy()
+        self._marked = inflate, self._file.tell(), bytes(self._held), self._inflated
+
+    def _rewind(self) -> int:
+        """Go back to the mark, or return by how many bytes it is too late for that."""
+        inflate, position, held, inflated = self._marked
+        again = self._again + self._inflated - inflated
+        if again > _AGAIN * self._furthest + _AGAIN_FREE:
+            return self._inflated - len(self._held) - (inflated - len(held))
+        self._again = again
+        self._inflate = inflate if inflate.eof else inflate.copy()
+        self._file.seek(position)
+        self._held, self._inflated = bytearray(held), inflated
+        self.fault = type(self).fault
+        return 0
+
+    def search(self) -> tuple[int, bool]:
+        passed = self._rewind()
+        while held := self.peek(_SCAN):
+            at = held.find(b"\n" + START)
+            if at >= 0:
+                return passed + self.skip(at + 1), True
+            # What may be the first bytes of a start is looked at again with those after it.
+            passed += self.skip(len(held) - len(START) if len(held) == _SCAN else len(held))
+        return passed, False
+
     def _leap(self, n: int) -> int:
+        if self._length is not None and self._inflated + n > self._length:
+            return 0  # known to be cut off: many such records would each go over all the rest
         left = n
         while left and (block := self._pull()):
             self._held += block[left:]
@@ -125,7 +170,7 @@ class _Member(_Stream):
         return n - left
 
     def resume(self, lost: int) -> int:
-        """Where to search on from when step was lost: within the member if no end is sure."""
+        """Where to search on from when the member holds no more: within it if no end is sure."""
         while self.skip(_SCAN):
             pass
         return self.end() if self.ends_well else lost + 1
@@ -218,15 +263,39 @@ def _read_record(stream: _Plain | _Member, max_bytes: int, counts: Counter) -> W
     return None
 
 
+def _stream_records(stream: _Plain | _Member, max_bytes: int, counts: Counter) -> Iterator[Record]:
+    """Sound records up to the end of a stream, or up to damage that it cannot go on after."""
+    sound = 0
+    while True:
+        try:
+            stream.mark()
+            while stream.peek(len(START)) == START:
+                offset = stream.offset
+                warc = _read_record(stream, max_bytes, counts)
+                stream.mark()
+                if warc is not None:
+                    sound += 1
+                    yield Record(offset, warc)
+            stream.end()
+            return
+        except _LostError:
+            passed, found = stream.search()
+            if not found and not (sound and stream.ends_well and passed):
+                raise
+            counts["resyncs"] += found
+            counts["bytes_skipped"] += passed
+
+
 def read_records(path: Path, max_bytes: int, counts: Counter) -> Iterator[Record]:
     """Sound records of a file in its order, one in memory at a time.
 
     A record is sound if it has all the bytes of its Content-Length, if it matches its
     WARC-Block-Digest (or has none, and ends where it says), and if its gzip member matches its
     checksum. In a member with several records the checksum comes after the last, so that only the
-    last one waits for it. After damage, reading goes on at the next gzip member or line that begins
-    a record, and the search for it goes over each byte once. A file that was cut exactly between
-    two records cannot be told from a whole one.
+    last one waits for it. After damage, reading goes on at the next line that begins a record, in
+    the content of the member if it is in one, or at the next gzip member. The search goes over each
+    byte of a file once, and inflates content anew `_AGAIN` times at most on average. A file that
+    was cut exactly between two records cannot be told from a whole one.
 
     Parameters
     ----------
@@ -239,8 +308,8 @@ def read_records(path: Path, max_bytes: int, counts: Counter) -> Iterator[Record
         usable Content-Length), ``records_truncated`` (cut off), ``records_corrupt`` (in a gzip
         member that does not inflate), ``records_digest`` and ``records_length`` (no digest, and no
         end where it should be) are left out; ``resyncs``, how often reading was taken up again, and
-        ``bytes_skipped``, bytes of the file from the beginning of a damaged record, or of its
-        member, to there.
+        ``bytes_skipped``, bytes from the beginning of a damaged record to there: of the content
+        where that is within a gzip member, else of the file, from where its member begins.
     """
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
@@ -252,10 +321,7 @@ def read_records(path: Path, max_bytes: int, counts: Counter) -> Iterator[Record
             zipped = file.read(len(MAGIC)) == MAGIC
             stream = _Member(file, start) if zipped else _Plain(file, start)
             try:
-                while stream.peek(len(START)) == START:
-                    offset = stream.offset
-                    if (warc := _read_record(stream, max_bytes, counts)) is not None:
-                        yield Record(offset, warc)
+                yield from _stream_records(stream, max_bytes, counts)
                 position = lost = stream.end()
             except _LostError as error:
                 lost, position = error.offset, stream.resume(error.offset)
