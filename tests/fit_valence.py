@@ -70,10 +70,11 @@ def checked(rated: pd.DataFrame, said: np.ndarray) -> list[dict]:
     return rows
 
 
-def main(archive: Path) -> None:
+def fitted(archive: Path) -> dict:
+    """Coefficients, what they were fitted on, and how far they hold on ratings not seen."""
     rated = read_ratings(archive)
     seen, weights = features(rated["text"].tolist()), rated["source"].map(SOURCES).to_numpy()
-    found = {
+    return {
         "coefficients": fit(seen, rated["rating"].to_numpy(), weights).round(4).tolist(),
         "fitted_on": {
             "file": archive.name,
@@ -83,6 +84,11 @@ def main(archive: Path) -> None:
         "held_out": checked(rated, held_out(rated, seen, weights)),
         "versions": {name: version(name) for name in ("wordllama", "vaderSentiment", "afinn")},
     }
+
+
+def main(archive: Path) -> None:
+    """Fit, write the file and print what was measured."""
+    found = fitted(archive)
     TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found["held_out"], indent=1))
 
