@@ -161,11 +161,8 @@ def entry(wildcards):
 def model_folder(wildcards):
     """The folder of a model that the workflow trains or unpacks; nothing for any other."""
     made = {"organism": "organisms", "package": "packages"}
-    return [
-        f"{RESULTS}/{folder}/{wildcards.model}"
-        for key, folder in made.items()
-        if key in entry(wildcards)
-    ]
+    folders = [folder for key, folder in made.items() if key in entry(wildcards)]
+    return f"{RESULTS}/{folders[0]}/{wildcards.model}" if folders else []
 
 
 def local_files(wildcards):

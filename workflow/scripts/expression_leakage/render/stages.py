@@ -58,6 +58,7 @@ _WORDS = {
     "pair_stems_without_quad": "no matched, unrelated injections left",
     "pair_max_reuse": "most items an injection is in",
     "pair_mean_reuse": "mean items an injection is in",
+    "pair_rest_valence": "mean valence of natural continuations",
 }
 _PREFIXES = ("records_", "pages_", "sentences_", "dropped_", "pair_")
 _EXTRACTION = ("pages_timeout", "pages_crashed")  # of records that never became pages
