@@ -169,8 +169,9 @@ def _leads(before: Sequence[str], word: str, sign: int) -> bool:
 class OfflineJudge:
     """Valence as people rated such sentences, believed only where the words bear it out.
 
-    The valence is that of `valence.valence`. A text that does not say a
-    mood of that sign in so many words (see `says`) is undecided or neutral, however far it goes.
+    The valence is that of `valence.valence`. A text that does not say a mood of that sign in so
+    many words (see `says`) is undecided or neutral, however far it goes; one that exclaims or
+    speaks in the first person is never neutral.
 
     Parameters
     ----------
@@ -193,11 +194,10 @@ class OfflineJudge:
 
     def believed(self, texts: Sequence[str], valences: np.ndarray) -> np.ndarray:
         """Valences (n,), cut where the words do not bear them out."""
-        borne = [
-            says(t, int(np.sign(v)), self._charged) for t, v in zip(texts, valences, strict=True)
-        ]
+        signs = np.sign(valences).astype(int)
+        said = [says(t, sign, self._charged) for t, sign in zip(texts, signs, strict=True)]
+        borne = np.array(said, dtype=bool)
         doubted = np.clip(_SHARE * valences, -_DOUBT, _DOUBT)
-        borne = np.array(borne, dtype=bool)
         moved = borne | np.array([bool(_INVOLVED.search(text)) for text in texts], dtype=bool)
         kept = np.where(borne, valences, doubted)
         return np.where(moved, np.copysign(np.maximum(np.abs(kept), _DOUBT), kept), kept)

@@ -81,7 +81,7 @@ def pair(
     }
     if assignment.empty:
         met = ", ".join(f"{n} {name}" for name, n in counts.items())
-        remedy = "give more pages, or widen benchmark.webtext.tolerances"
+        remedy = "give more pages, of several hosts, or widen benchmark.webtext.tolerances"
         raise InputError("web text", f"no item: {met}", remedy)
     uses = np.unique(assignment[list(ARMS)].to_numpy(), return_counts=True)[1]
     counts["pair_max_reuse"] = int(uses.max())

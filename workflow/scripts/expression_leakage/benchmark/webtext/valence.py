@@ -1,4 +1,4 @@
-"""Valence of a sentence as people rated such sentences: a ridge regression, and its making.
+"""Valence of a sentence as people rated such sentences: a ridge regression.
 
 Fitted once, on 23,700 snippets of editorials, product reviews, film reviews and tweets that twenty
 people each rated from −4 to 4 (Hutto & Gilbert 2014, "VADER: a parsimonious rule-based model for
@@ -7,25 +7,18 @@ distribution of vaderSentiment; only the coefficients are kept, in ``resources/w
 """
 
 import json
-import tarfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from afinn import Afinn
 
 from expression_leakage.benchmark.webtext.embed import static_vectors
 from expression_leakage.errors import InputError
 from expression_leakage.scoring.sentiment import vader
 
-# The files of ratings, and how much a snippet of each counts: editorials are nearest to the
-# expository text of the web.
-SOURCES = {"nytEditorial": 3.0, "amazonReview": 1.0, "movieReview": 1.0, "tweets": 1.0}
-PENALTY = 3.0  # on standardised scale of _features; .5 to 10 fit alike
 _VECTOR_SCALE = 4.0  # components of a vector of length one are small beside the lexicons' scores
-_ARCHIVE = "additional_resources/hutto_ICWSM_2014.tar.gz"
 
 
 @cache
@@ -43,24 +36,6 @@ def features(texts: Sequence[str]) -> np.ndarray:
     return np.column_stack([*lexicons, _VECTOR_SCALE * static_vectors(texts).astype(float)])
 
 
-def fit(seen: np.ndarray, ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Coefficients of the weighted ridge regression (Hoerl & Kennard 1970).
-
-    Parameters
-    ----------
-    seen
-        Features (n, d).
-    ratings
-        Mean ratings (n,), −4 to 4.
-    weights
-        How much each text counts (n,).
-    """
-    weighted = seen * weights[:, None]
-    return np.linalg.solve(
-        weighted.T @ seen + PENALTY * np.eye(seen.shape[1]), weighted.T @ ratings
-    )
-
-
 def valence(texts: Sequence[str], coefficients: np.ndarray) -> np.ndarray:
     """Rating that people would give, as a share of the scale's end: (n,) in [−1, 1]."""
     # Not a matrix product: BLAS sums in another order for another number of rows.
@@ -68,7 +43,7 @@ def valence(texts: Sequence[str], coefficients: np.ndarray) -> np.ndarray:
 
 
 def read_coefficients(path: str | Path) -> np.ndarray:
-    """Coefficients as `write_coefficients` left them.
+    """Coefficients as ``tests/fit_valence.py`` writes them.
 
     Raises
     ------
@@ -80,27 +55,3 @@ def read_coefficients(path: str | Path) -> np.ndarray:
         return np.array(found, dtype=float)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(path, "holds no coefficients", "restore the shipped file") from error
-
-
-def read_ratings(distribution: str | Path) -> pd.DataFrame:
-    """Rated snippets out of vaderSentiment's source distribution.
-
-    Returns
-    -------
-    DataFrame
-        Columns source, document (snippets of one document belong together), rating (−4 to 4) and
-        text.
-    """
-    rows = []
-    with tarfile.open(distribution) as outer:
-        inner = next(m for m in outer.getmembers() if m.name.endswith(_ARCHIVE))
-        with tarfile.open(fileobj=outer.extractfile(inner)) as archive:
-            for source in SOURCES:
-                kind = source if source == "tweets" else f"{source}Snippets"
-                name = f"hutto_ICWSM_2014/{kind}_GroundTruth.txt"
-                said = archive.extractfile(name).read().decode("utf-8", errors="replace")
-                for line in said.splitlines():
-                    number, rating, text = line.split("\t", 2)
-                    document = f"{source} {number.partition('_')[0]}"
-                    rows.append((source, document, float(rating), text))
-    return pd.DataFrame(rows, columns=["source", "document", "rating", "text"])

@@ -3,6 +3,7 @@
 import io
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class _LostError(Exception):
         self.offset = offset
 
 
-class _Stream:
+class _Stream(ABC):
     """Bytes read ahead as far as asked and no further, from a position of a file on."""
 
     fault = "records_truncated"  # why there are no more bytes where there should be
@@ -50,12 +51,13 @@ class _Stream:
         self._held = bytearray()
         self.start = self.offset = start
 
+    @abstractmethod
     def _pull(self) -> bytes:
-        raise NotImplementedError
+        """Bytes that follow what is held; none at the end."""
 
+    @abstractmethod
     def _leap(self, n: int) -> int:
         """Pass over n bytes that are not held, and return how many there were."""
-        raise NotImplementedError
 
     def peek(self, n: int) -> bytes:
         """Return the next n bytes, fewer at the end."""
@@ -63,12 +65,13 @@ class _Stream:
             self._held += block
         return bytes(self._held[:n])
 
+    @abstractmethod
     def mark(self) -> None:
         """Keep this place, to search on from if what stands here is lost."""
 
+    @abstractmethod
     def search(self) -> tuple[int, bool]:
         """Pass over bytes from the mark to the next record: how many, and whether there is one."""
-        return 0, False
 
     def skip(self, n: int) -> int:
         """Pass over n bytes, and return how many there were."""
@@ -93,6 +96,13 @@ class _Plain(_Stream):
         skipped = super().skip(n)
         self.offset += skipped
         return skipped
+
+    def mark(self) -> None:
+        """Nothing to keep: a file is searched from where step was lost, see `resume`."""
+
+    def search(self) -> tuple[int, bool]:
+        """Nothing to pass over, for the same reason."""
+        return 0, False
 
     def resume(self, lost: int) -> int:
         """Where to search on from when step was lost at a position."""
