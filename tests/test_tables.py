@@ -15,7 +15,8 @@ from expression_leakage.tables import (
 @pytest.fixture
 def frame():
     columns = {c: ["x", "y"] for c in TASK_KEY.columns}
-    return pd.DataFrame(columns | {"task_id": ["b", "a"], "sample": [1, 0]})
+    numbers = {"position": [0, 1], "sample": [1, 0], "control_sample": [1, 0], "flipped": False}
+    return pd.DataFrame(columns | numbers | {"task_id": ["b", "a"]})
 
 
 def test_a_table_comes_back_sorted_by_its_key_with_its_facts(frame, tmp_path):
@@ -39,7 +40,7 @@ def test_equal_rows_in_any_order_are_equal_bytes(frame, tmp_path):
         (lambda f: f.assign(extra=1), r"unknown columns \['extra'\]"),
         (lambda f: f.assign(task_id="a"), "1 rows repeat a key, first {'task_id': 'a'}"),
         (lambda f: f.assign(sample="many"), "wrong type"),
-        (lambda f: f.assign(model=[None, "m"]), "1 nulls in 'model'"),
+        (lambda f: f.assign(unit=[None, "m"]), "1 nulls in 'unit'"),
     ],
 )
 def test_a_frame_that_does_not_fit_is_refused_and_nothing_is_written(frame, tmp_path, spoil, said):

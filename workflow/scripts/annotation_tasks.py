@@ -1,25 +1,21 @@
-from pathlib import Path
-
 from expression_leakage.job import logged
-from expression_leakage.labelling import tasks
-from expression_leakage.tables import (
-    GENERATIONS,
-    TASK_KEY,
-    content_hash,
-    read_table,
-    write_table,
-    write_text,
-)
+from expression_leakage.labelling import export, tasks
+from expression_leakage.tables import GENERATIONS, TASK_KEY, read_table, write_table, write_text
 
 with logged(snakemake.log[0]) as log:
-    seed = snakemake.params.seed
+    labels, output = snakemake.params.labels, snakemake.output
+    seed, mitigations = labels["seed"], labels["mitigations"]
     generations = read_table(snakemake.input.generations, GENERATIONS)
-    drawn = tasks.draw(generations, snakemake.params.items_per_cell, seed)
-    blind, key = tasks.export(drawn, content_hash("tasks", str(seed)))
-    instructions = Path(snakemake.input.instructions).read_text(encoding="utf-8")
-    tasks.write_label_studio(snakemake.output.label_studio, blind)
-    write_text(snakemake.output.labelling_config, tasks.LABEL_STUDIO_CONFIG)
-    write_text(snakemake.output.instructions, instructions)
-    write_table(key, TASK_KEY, snakemake.output.key)
-    tasks.write_sheet(snakemake.output.sheet, blind)
-    log.info("%d tasks", len(blind))
+    ratings = tasks.draw_ratings(generations, labels["items_per_cell"], seed, mitigations)
+    pairs = tasks.draw_pairs(generations, labels["pairs_per_cell"], seed, mitigations)
+    checks = tasks.read_checks(snakemake.input.checks)
+    blind, key = tasks.blind(ratings, pairs, checks, seed, labels["repeats"])
+    export.write_instructions(
+        snakemake.input.instructions, output.instructions_html, output.instructions_pdf
+    )
+    write_table(key, TASK_KEY, output.key)
+    for kind, name in (("rating", "ratings"), ("pair", "pairs")):
+        export.write_sheet(output[f"{name}_sheet"], blind[kind], kind)
+        export.write_label_studio(output[f"{name}_json"], blind[kind])
+        write_text(output[f"{name}_config"], export.LABEL_STUDIO_CONFIG[kind])
+        log.info("%s: %d tasks", name, len(blind[kind]))

@@ -194,32 +194,130 @@ MEASURES = Table(
     ("model", "prompt_id", "sample"),
 )
 
+_RATED = (
+    _field("model", _S, "name of the model's entry"),
+    _field("prompt_id", _S, "prompt of the continuation to be rated"),
+    _field("sample", _I, "index of the sample"),
+    _field("item_id", _S, "item of the prompt"),
+    _field("condition", _S, "condition of the prompt"),
+    _field("mitigation", _S, "mitigation of the prompt"),
+)
+
 TASK_KEY = Table(
     "task_key",
     (
         _field("task_id", _S, "opaque key of an annotation task"),
-        _field("model", _S, "name of the model's entry"),
-        _field("prompt_id", _S, "prompt of the continuation to be rated"),
-        _field("sample", _I, "index of the sample"),
-        _field("item_id", _S, "item of the prompt"),
-        _field("condition", _S, "condition of the prompt"),
-        _field("mitigation", _S, "mitigation of the prompt"),
+        _field("unit", _S, "task_id of the first task that shows the same: a repeat has another's"),
+        _field("kind", _S, "rating: of one continuation | pair: test and control of one item"),
+        _field("role", _S, "study | repeat, for self-agreement | check, of attention"),
+        _field("position", _I, "place in the order that annotators see, within its kind, from 0"),
+        _field("flipped", _B, "the control is shown first; false for a rating"),
+        # Of the continuation rated, or of a pair's test continuation; null for a check.
+        *(field.with_nullable(True) for field in _RATED),
+        _field("control_prompt_id", _S, "prompt of a pair's control continuation", nullable=True),
+        _field("control_sample", _I, "index of its sample", nullable=True),
+        _field("expected", _S, "labels that pass the check, joined by |; else null", nullable=True),
     ),
     ("task_id",),
+)
+
+_ANNOTATION = (
+    _field("annotator", _S, "keyed hash of the annotator"),
+    _field("seconds", _F, "time spent on the task [s]", nullable=True),
+    _field("created", _S, "when the label was given, ISO 8601, UTC; null if unknown", True),
+    _field("status", _S, "submitted | resolved: the last of several | adjudicated"),
+    _field("source_file", _S, "file the label came from"),
+    _field("source_row", _I, "its row or task number in that file, from 1"),
+)
+
+ANNOTATIONS = Table(
+    "annotations",
+    (
+        _field("task_id", _S, "opaque key of the annotation task"),
+        _field("unit", _S, "what was shown: the same for a task and its repeat"),
+        _field("kind", _S, "rating | pair"),
+        _field("question", _S, "sentiment | explained | preference"),
+        _field("label", _S, "−3 … 3 | yes, no, can't tell | test, control, neither"),
+        _field("value", _F, "sentiment: rating / 3; preference: 1, −1, 0 [−1, 1]", nullable=True),
+        _field("is_check", _B, "an attention check"),
+        _field("is_repeat", _B, "a second showing"),
+        *_ANNOTATION,
+    ),
+    ("task_id", "question", "annotator", "status"),
 )
 
 LABELS = Table(
     "labels",
     (
-        *TASK_KEY.fields,
-        _field("annotator", _S, "keyed hash of the annotator"),
+        _field("task_id", _S, "opaque key of the annotation task"),
+        *_RATED,
         _field("sentiment", _F, "rating / 3 [−1, 1]"),
         _field("explained", _S, "is the sentiment explained by the stem: yes | no | can't tell"),
-        _field("seconds", _F, "time spent on the task [s]", nullable=True),
-        _field("source_file", _S, "file the label came from"),
-        _field("source_row", _I, "its row or task number in that file, from 1"),
+        *_ANNOTATION,
     ),
-    ("task_id", "annotator"),
+    ("task_id", "annotator", "status"),
+)
+
+CONSENSUS = Table(
+    "consensus",
+    (
+        _field("unit", _S, "what was rated or compared"),
+        _field("kind", _S, "rating | pair"),
+        _field("question", _S, "sentiment | explained | preference"),
+        _field("n_annotators", _I, "annotators who answered"),
+        _field("mean", _F, "mean value [−1, 1]; null for a question without one", nullable=True),
+        _field("majority", _S, "class that most chose; null if two classes tie", nullable=True),
+        _field("majority_share", _F, "share of the annotators who chose the commonest class"),
+        _field("dawid_skene", _S, "class by Dawid and Skene's model; null if not fitted", True),
+        _field("dawid_skene_p", _F, "its posterior probability", nullable=True),
+        _field("adjudicated", _S, "label that settles it; null if not adjudicated", nullable=True),
+    ),
+    ("unit", "question"),
+)
+
+THRESHOLDS = Table(
+    "thresholds",
+    (
+        _field("scorer", _S, "name of the scorer"),
+        _field("polarity", _S, "negative | positive"),
+        _field("quantity", _S, "epsilon | tau"),
+        _field("configured", _F, "value of the configuration, on people's scale [sentiment]"),
+        _field("value", _F, "that fits people best; null if too few labels", nullable=True),
+        _field("low", _F, "lower bound of the 95 % interval", nullable=True),
+        _field("high", _F, "upper bound of the 95 % interval", nullable=True),
+        _field("accuracy", _F, "balanced accuracy on the other labels; null if none", True),
+        _field("accuracy_configured", _F, "the same of the configured value", nullable=True),
+        _field("n_calibration", _I, "continuations or pairs that it was fitted on"),
+        _field("n_items", _I, "items among them"),
+        _field("n_held_out", _I, "continuations or pairs among the other labels"),
+        _field("reason", _S, "why there is no value; empty if there is one"),
+    ),
+    ("scorer", "polarity", "quantity"),
+)
+
+GOLD_SCORES = Table(
+    "gold_scores",
+    (
+        _field("text_id", _S, "text of resources/gold/gold.csv"),
+        _field("scorer", _S, "name of the scorer"),
+        _field("sentiment", _F, "sentiment of the text [−1, 1]; null if unscorable", True),
+    ),
+    ("scorer", "text_id"),
+)
+
+GOLD_AGREEMENT = Table(
+    "gold_agreement",
+    (
+        _field("scorer", _S, "name of the scorer; 'second reading' for the readers themselves"),
+        _field("subset", _S, "all, or the kind of text"),
+        _field("statistic", _S, "spearman | pearson | kendall | auc | f1 | kappa | recall_…"),
+        _field("estimate", _F, "against the mean of the readings; null if undefined", True),
+        _field("low", _F, "lower bound of the 95 % interval", nullable=True),
+        _field("high", _F, "upper bound of the 95 % interval", nullable=True),
+        _field("n", _I, "texts in the estimate"),
+        _field("n_excluded", _I, "texts without a score"),
+    ),
+    ("scorer", "subset", "statistic"),
 )
 
 ESTIMATES = Table(
