@@ -27,6 +27,7 @@ def planted(n_items, reliability, truth=0.8, n_annotators=3, single=0.0, seed=0)
     ratings = tasks[TASK].loc[np.repeat(tasks.index, n_annotators)].reset_index(drop=True)
     ratings["annotator"] = np.tile([f"a{k}" for k in range(n_annotators)], len(tasks))
     ratings["sentiment"] = 0.2 * (said[:, None] + noise).ravel()
+    ratings = ratings.assign(status="submitted", created=None, source_file="a.csv", source_row=2)
     alone = np.repeat(rng.random(len(tasks)) < single, n_annotators)
     ratings = ratings[~alone | (ratings["annotator"] == "a0")]
     return ratings, tasks.assign(sentiment=0.2 * score, scorer="vader")

@@ -1,40 +1,30 @@
 import numpy as np
-import pandas as pd
 import pytest
 
+from expression_leakage.inference.matrix import resamples
 from expression_leakage.labelling.agreement import (
+    LEAST_SHARED,
     LEVELS,
-    aggregate,
-    agreement_report,
+    MOST_PAIRS,
     alpha_interval,
+    cohen_kappa,
+    fleiss_kappa,
     krippendorff_alpha,
+    pairwise_kappa,
 )
 
 _ = np.nan
 
 
-def labels(rows):
-    """LABELS rows from (task, annotator, rating, explained)."""
-    frame = pd.DataFrame(rows, columns=["task_id", "annotator", "rating", "explained"])
-    return frame.assign(
-        model="m",
-        prompt_id="p" + frame["task_id"],
-        sample=0,
-        item_id="i" + frame["task_id"].str[:2],
-        condition="negative",
-        mitigation="none",
-        sentiment=frame["rating"] / 3,
-        seconds=np.nan,
-        source_file="a.csv",
-        source_row=range(2, len(frame) + 2),
-    ).drop(columns="rating")
-
-
 def random_ratings(seed, n_annotators=5, n_units=40):
+    """Ratings with missing values; some units are rated alike by all, some by one alone."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(-3, 4, n_units)
     ratings = np.clip(truth + rng.integers(-1, 2, (n_annotators, n_units)), -3, 3).astype(float)
+    ratings[:, :3] = rng.integers(-3, 4, 3)
     ratings[rng.random(ratings.shape) < rng.uniform(0, 0.7)] = np.nan
+    ratings[1:, -3:] = np.nan
+    ratings[0, -3:] = [-3, 0, 3]
     return ratings
 
 
@@ -89,64 +79,96 @@ def test_interval_holds_alpha_is_seeded_and_widens_when_units_come_in_groups():
     assert alone != alpha_interval(repeated, np.arange(240), "ordinal", n_draws=400, seed=1)
 
 
-def test_weighted_draws_equal_repeated_units():
-    ratings = np.random.default_rng(2).integers(-3, 4, (3, 8)).astype(float)
-    low, high = alpha_interval(ratings, np.arange(8), "interval", n_draws=1, seed=5)
-    drawn = np.random.default_rng(5).multinomial(8, np.full(8, 1 / 8))
-    expected = krippendorff_alpha(np.repeat(ratings, drawn, axis=1), "interval")
+@pytest.mark.parametrize("level", LEVELS)
+def test_weighted_draws_equal_repeated_units(level):
+    ratings = random_ratings(2, n_annotators=3, n_units=16)
+    groups = np.array(list("aabbccddeeffgggg"))
+    several = (~np.isnan(ratings)).sum(axis=0) > 1
+    kept, names = ratings[:, several], np.unique(groups[several])
+    drawn = next(resamples(len(names), 1, 5))[0][np.searchsorted(names, groups[several])]
+    low, high = alpha_interval(ratings, groups, level, n_draws=1, seed=5)
+    expected = krippendorff_alpha(np.repeat(kept, drawn.astype(int), axis=1), level)
     assert low == high == pytest.approx(expected)
 
 
 def test_interval_is_undefined_with_one_group_or_equal_ratings():
     assert np.isnan(alpha_interval(random_ratings(3), np.zeros(40), "nominal")).all()
     assert np.isnan(alpha_interval(np.ones((2, 40)), np.arange(40), "nominal")).all()
+    assert np.isnan(alpha_interval(np.full((2, 3), np.nan), np.arange(3), "ordinal")).all()
 
 
-def test_aggregate_gives_the_mean_rating_of_each_task():
-    got = aggregate(labels([("t1", "a", 3, "no"), ("t1", "b", 0, "no"), ("t2", "a", -3, "no")]))
-    assert got["task_id"].tolist() == ["t1", "t2"]
-    assert got["sentiment"].tolist() == pytest.approx([0.5, -1])
-    assert got["n_annotators"].tolist() == [2, 1]
-    assert {"model", "prompt_id", "sample", "item_id", "condition", "mitigation"} < set(got)
-    assert aggregate(labels([])).empty
+def test_fleiss_kappa_is_that_of_a_published_table():
+    """Ten subjects, fourteen raters, five categories: κ = 0.210 (Wikipedia, "Fleiss' kappa")."""
+    table = [
+        [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
+        [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],
+    ]  # fmt: skip
+    ratings = np.array([np.repeat(np.arange(5), counts) for counts in table]).T.astype(float)
+    few = np.full((14, 4), np.nan)
+    few[:2, :3] = 1.0
+    found = fleiss_kappa(np.hstack([few, ratings]))
+    assert found.kappa == pytest.approx(0.210, abs=5e-4)
+    assert tuple(found[1:]) == (14, 10, 3)
 
 
-def test_report_gives_alpha_of_both_questions_with_intervals():
+def test_fleiss_kappa_takes_the_commonest_number_of_ratings_and_of_two_the_larger():
+    three = np.array([[1, 1, 0], [0, 0, 0]])
+    two = np.array([[1, 1, _], [0, 1, _]])
+    found = fleiss_kappa(np.vstack([three, two]).T)
+    # Agreement (1/3 + 1)/2; shares of the two values 1/3 and 2/3.
+    assert found.kappa == pytest.approx((2 / 3 - 5 / 9) / (1 - 5 / 9))
+    assert tuple(found[1:]) == (3, 2, 2)
+    assert tuple(fleiss_kappa(np.vstack([three, two, two[:1]]).T)[1:]) == (2, 3, 2)
+
+
+def test_fleiss_kappa_is_undefined_without_pairs_or_variation():
+    alone = fleiss_kappa(np.array([[1, _], [_, 2]]))
+    assert np.isnan(alone.kappa)
+    assert tuple(alone[1:]) == (0, 0, 2)
+    assert np.isnan(fleiss_kappa(np.ones((2, 5))).kappa)
+
+
+def test_cohen_kappa_is_that_of_a_known_table():
+    """Yes/yes 20, yes/no 5, no/yes 10, no/no 15: κ = (.7 − .5) / (1 − .5)."""
+    first = np.repeat([1, 1, 0, 0], [20, 5, 10, 15])
+    second = np.repeat([1, 0, 1, 0], [20, 5, 10, 15])
+    assert cohen_kappa(first, second, weighted=False) == pytest.approx(0.4)
+
+
+def test_weighted_kappa_is_one_minus_observed_over_expected_distance():
+    """With values that nobody used left as gaps: distance is that of the ratings."""
     rng = np.random.default_rng(0)
-    rows = []
-    for task in range(60):
-        rating = int(rng.integers(-2, 3))
-        for name in ("a", "b", "c"):
-            said = rating + int(rng.integers(-1, 2))
-            rows.append((f"{task:02}", name, said, "yes" if said > 0 else "no"))
-    report = agreement_report(labels(rows))
-    counts = {name: report[name] for name in ("n_labels", "n_tasks", "n_annotators")}
-    assert counts == {"n_labels": 180, "n_tasks": 60, "n_annotators": 3}
-    assert report["missing"] is None
-    assert set(report["alpha"]["sentiment"]) == set(LEVELS)
-    for question in report["alpha"].values():
-        for found in question.values():
-            assert found["low"] < found["alpha"] < found["high"]
-    assert report == agreement_report(labels(rows[::-1]))
+    first = rng.choice([-3, -2, 1, 3], 40) / 3
+    second = np.clip(first + rng.choice([-1, 0, 0, 1], 40) / 3, -1, 1)
+    expected = np.abs(np.subtract.outer(first, second)).mean()
+    found = cohen_kappa(first, second, weighted=True)
+    assert found == pytest.approx(1 - np.abs(first - second).mean() / expected)
+    assert found > cohen_kappa(first, second, weighted=False)
 
 
-@pytest.mark.parametrize(
-    ("rows", "missing"),
-    [
-        ([], "no labels"),
-        ([("t1", "a", 1, "no"), ("t2", "a", 2, "no")], "one annotator only"),
-        ([("t1", "a", 1, "no"), ("t2", "b", 2, "no")], "no task was labelled by two"),
-    ],
-)
-def test_report_says_what_is_missing_for_agreement(rows, missing):
-    report = agreement_report(labels(rows))
-    assert missing in report["missing"]
-    assert report["alpha"] == {}
-    assert report["n_labels"] == len(rows)
+def test_cohen_kappa_is_undefined_where_all_ratings_are_equal():
+    assert np.isnan(cohen_kappa(np.ones(5), np.ones(5), weighted=True))
+    assert np.isnan(cohen_kappa(np.array([]), np.array([]), weighted=False))
+    assert cohen_kappa(np.ones(5), np.zeros(5), weighted=True) == 0
 
 
-def test_report_has_no_number_where_alpha_is_undefined():
-    rows = [(task, name, 1, "no") for task in ("t1", "u2") for name in ("a", "b")]
-    report = agreement_report(labels(rows))
-    assert report["alpha"]["sentiment"]["ordinal"] == {"alpha": None, "low": None, "high": None}
-    assert "undefined" in report["missing"]
+def test_pairs_of_annotators_who_share_enough_units_are_compared_on_these():
+    ratings = np.random.default_rng(1).integers(-3, 4, (5, 30)).astype(float)
+    ratings[1, 20:] = np.nan
+    ratings[2, LEAST_SHARED - 1 :] = np.nan
+    ratings[4, : 30 - LEAST_SHARED] = np.nan
+    found, n_pairs = pairwise_kappa(ratings, weighted=True)
+    assert n_pairs == 5
+    pairs = found[["first", "second", "n_units"]].to_numpy().tolist()
+    assert pairs == [[0, 3, 30], [0, 1, 20], [1, 3, 20], [0, 4, 10], [3, 4, 10]]
+    assert found.loc[1, "kappa"] == cohen_kappa(ratings[0, :20], ratings[1, :20], weighted=True)
+
+
+def test_of_many_annotators_the_pairs_that_share_most_are_listed():
+    ratings = np.random.default_rng(2).integers(0, 3, (60, 40)).astype(float)
+    ratings[5, :20] = np.nan
+    found, n_pairs = pairwise_kappa(ratings, weighted=False)
+    assert n_pairs == 60 * 59 / 2
+    assert len(found) == MOST_PAIRS
+    assert set(found["n_units"]) == {40}
+    assert pairwise_kappa(np.full((3, 4), np.nan), weighted=False)[0].empty

@@ -15,7 +15,7 @@ from expression_leakage.inference.concordance import (
     ranks,
 )
 from expression_leakage.inference.rectify import CONTINUATION, match_labels
-from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.labelling.aggregation import aggregate
 from expression_leakage.metrics import ratio
 
 _KINDS = ("spearman", "pearson")

@@ -1,10 +1,36 @@
-"""How far annotators agree, and what they said together."""
+"""How far annotators agree beyond chance: one coefficient for all, one for every two."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats import inter_rater
+
+from expression_leakage.inference.matrix import resamples
+from expression_leakage.metrics import ratio
 
 LEVELS = ("nominal", "ordinal", "interval")
-_TASK = ["task_id", "model", "prompt_id", "sample", "item_id", "condition", "mitigation"]
+LEAST_SHARED = 10  # units: a coefficient of fewer is noise
+MOST_PAIRS = 100  # of annotators: 200 of them make 19,900
+
+
+class Fleiss(NamedTuple):
+    """Fleiss' κ and what it rests on.
+
+    Attributes
+    ----------
+    kappa
+        NaN if there are no such units, or if all their ratings are equal.
+    n_ratings
+        Ratings that each unit has.
+    n_units, n_left_out
+        Units with that many ratings, and with another number, one included.
+    """
+
+    kappa: float
+    n_ratings: int
+    n_units: int
+    n_left_out: int
 
 
 def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
@@ -38,7 +64,10 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
     0.667
     """
     counts, values = _count(ratings)
-    return _alpha(counts, values, level, np.ones(len(counts)))
+    counts = counts[counts.sum(axis=1) > 1]
+    scaled = counts / (counts.sum(axis=1, keepdims=True) - 1)
+    coincidence = scaled.T @ counts - np.diag(scaled.sum(axis=0))
+    return float(_alphas(coincidence[None], values, level)[0])
 
 
 def alpha_interval(
@@ -53,7 +82,7 @@ def alpha_interval(
     Parameters
     ----------
     ratings : array of shape (n_annotators, n_units)
-        As in `krippendorff_alpha`.
+        As in `krippendorff_alpha`. Memory grows with the groups and the square of the values.
     groups : array of shape (n_units,)
         Units of the same group are drawn together: continuations of one item are not independent.
     level : {"nominal", "ordinal", "interval"}
@@ -68,18 +97,105 @@ def alpha_interval(
         undefined are left out.
     """
     counts, values = _count(ratings)
-    paired = counts.sum(axis=1) > 1
-    names, group = np.unique(np.asarray(groups)[paired], return_inverse=True)
+    several = counts.sum(axis=1) > 1
+    names, group = np.unique(np.asarray(groups)[several], return_inverse=True)
     if len(names) < 2:
         return np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_draws)
-    alphas = np.array([_alpha(counts[paired], values, level, drawn[group]) for drawn in weights])
+    counts = counts[several]
+    scaled = counts / (counts.sum(axis=1, keepdims=True) - 1)
+    own = scaled[:, :, None] * (counts[:, None, :] - np.eye(len(values)))
+    by_group = np.zeros((len(names), len(values) ** 2))
+    np.add.at(by_group, group, own.reshape(len(own), -1))
+    shape = (-1, len(values), len(values))
+    blocks = resamples(len(names), n_draws, seed)
+    drawn = [_alphas((block @ by_group).reshape(shape), values, level) for block in blocks]
+    alphas = np.concatenate(drawn)
     alphas = alphas[np.isfinite(alphas)]
     if not alphas.size:
         return np.nan, np.nan
     low, high = np.quantile(alphas, [0.025, 0.975])
     return float(low), float(high)
+
+
+def fleiss_kappa(ratings: np.ndarray) -> Fleiss:
+    """Fleiss' κ of the units that have the commonest number of ratings, two or more.
+
+    The coefficient is defined for units with equally many ratings, whoever gave them (Fleiss
+    1971, Psychological Bulletin 76:378). Of two numbers equally common the larger is taken.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_annotators, n_units)
+        NaN where an annotator did not rate a unit. Values are names: their distance is nothing.
+    """
+    counts, _ = _count(ratings)
+    n_ratings = counts.sum(axis=1).astype(int)
+    sizes, n_units = np.unique(n_ratings[n_ratings > 1], return_counts=True)
+    if not len(sizes):
+        return Fleiss(np.nan, 0, 0, int((n_ratings > 0).sum()))
+    size = sizes[n_units == n_units.max()].max()
+    table = counts[n_ratings == size]
+    varies = (table.sum(axis=0) > 0).sum() > 1
+    kappa = float(inter_rater.fleiss_kappa(table)) if varies else np.nan
+    return Fleiss(kappa, int(size), len(table), int((n_ratings > 0).sum()) - len(table))
+
+
+def cohen_kappa(first: np.ndarray, second: np.ndarray, weighted: bool) -> float:
+    """Cohen's κ of two ratings of the same units.
+
+    Parameters
+    ----------
+    first, second : arrays of shape (n_units,)
+    weighted
+        Disagreement counts by the distance of the two ratings (linear weights: Cohen 1968,
+        Psychological Bulletin 70:213). Without it all disagreements count the same, as they must
+        where values are names.
+
+    Returns
+    -------
+    float
+        NaN if there are no units or all ratings are equal.
+    """
+    values, code = np.unique(np.stack([first, second]), return_inverse=True)
+    if len(values) < 2:
+        return np.nan
+    table = np.zeros((len(values), len(values)))
+    np.add.at(table, tuple(code.reshape(2, -1)), 1)
+    # Values stand for themselves: one that neither used leaves a gap, as it should.
+    scale = {"weights": values, "wt": "linear"} if weighted else {}
+    return float(inter_rater.cohens_kappa(table, return_results=False, **scale))
+
+
+def pairwise_kappa(ratings: np.ndarray, weighted: bool) -> tuple[pd.DataFrame, int]:
+    """Cohen's κ of every two annotators who share enough units.
+
+    Parameters
+    ----------
+    ratings : array of shape (n_annotators, n_units)
+        NaN where an annotator did not rate a unit.
+    weighted
+        As in `cohen_kappa`.
+
+    Returns
+    -------
+    pairs : DataFrame
+        Columns first and second (rows of `ratings`), n_units and kappa: the `MOST_PAIRS` pairs
+        that share most units.
+    n_pairs : int
+        Pairs that share `LEAST_SHARED` units or more.
+    """
+    ratings = np.asarray(ratings, dtype=float)
+    rated = ~np.isnan(ratings)
+    shared = np.triu(rated.astype(float) @ rated.T.astype(float), k=1).astype(int)
+    first, second = np.nonzero(shared >= LEAST_SHARED)
+    most = np.argsort(-shared[first, second], kind="stable")[:MOST_PAIRS]
+    rows = []
+    for a, b in zip(first[most].tolist(), second[most].tolist(), strict=True):
+        both = rated[a] & rated[b]
+        kappa = cohen_kappa(ratings[a, both], ratings[b, both], weighted)
+        rows.append((a, b, int(shared[a, b]), kappa))
+    columns = {"first": "int64", "second": "int64", "n_units": "int64", "kappa": "float64"}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns), len(first)
 
 
 def _count(ratings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,98 +206,19 @@ def _count(ratings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(counts, dtype=float).reshape(len(values), ratings.shape[1]).T, values
 
 
-def _alpha(counts: np.ndarray, values: np.ndarray, level: str, weight: np.ndarray) -> float:
-    """Alpha from counts of shape (n_units, n_values), units repeated `weight` times."""
-    n_ratings = counts.sum(axis=1)
-    pair_weight = np.where(n_ratings > 1, weight / np.maximum(n_ratings - 1, 1), 0)
-    weighted = counts * pair_weight[:, None]
-    coincidence = weighted.T @ counts - np.diag(weighted.sum(axis=0))
-    marginal = coincidence.sum(axis=0)
-    total = marginal.sum()
+def _alphas(coincidence: np.ndarray, values: np.ndarray, level: str) -> np.ndarray:
+    """Alpha (b,) from coincidence matrices (b, n_values, n_values)."""
+    marginal = coincidence.sum(axis=1)
     if level == "nominal":
         distance = 1.0 - np.eye(len(values))
     elif level == "ordinal":
-        rank = np.cumsum(marginal) - marginal / 2
-        distance = np.subtract.outer(rank, rank) ** 2
+        rank = np.cumsum(marginal, axis=1) - marginal / 2
+        distance = (rank[:, :, None] - rank[:, None, :]) ** 2
     elif level == "interval":
         distance = np.subtract.outer(values, values) ** 2
     else:
         raise ValueError(f"unknown level {level!r}: one of {', '.join(LEVELS)}")
     # The diagonal, where the two differ by pairs of a rating with itself, has distance 0.
-    expected = (np.outer(marginal, marginal) * distance).sum()
-    if expected == 0:
-        return np.nan
-    return float(1 - (total - 1) * (coincidence * distance).sum() / expected)
-
-
-def aggregate(labels: pd.DataFrame) -> pd.DataFrame:
-    """One row for each labelled task: the mean rating and how many annotators gave one.
-
-    Parameters
-    ----------
-    labels
-        Rows of the LABELS table.
-
-    Returns
-    -------
-    DataFrame
-        The columns of the task key, sentiment [−1, 1] and n_annotators, sorted by task_id.
-    """
-    return labels.groupby(_TASK, as_index=False).agg(
-        sentiment=("sentiment", "mean"), n_annotators=("annotator", "size")
-    )
-
-
-def agreement_report(labels: pd.DataFrame, seed: int = 0) -> dict:
-    """Alpha of the ratings with its interval, or what is missing for one.
-
-    Parameters
-    ----------
-    labels
-        Rows of the LABELS table.
-    seed
-        Seed of the bootstrap, which draws whole items.
-
-    Returns
-    -------
-    dict
-        n_labels, n_tasks, n_annotators, n_shared_tasks (two annotators or more), alpha (question →
-        level → alpha, low, high; None where undefined; empty if there is nothing to compare) and
-        missing (a sentence, or None).
-    """
-    per_task = labels.groupby("task_id").size()
-    report = {
-        "n_labels": len(labels),
-        "n_tasks": len(per_task),
-        "n_annotators": int(labels["annotator"].nunique()),
-        "n_shared_tasks": int((per_task > 1).sum()),
-        "alpha": {},
-        "missing": None,
-    }
-    if labels.empty:
-        report["missing"] = "no labels yet"
-    elif report["n_annotators"] < 2:
-        report["missing"] = "one annotator only: agreement needs two"
-    elif not report["n_shared_tasks"]:
-        report["missing"] = "no task was labelled by two annotators"
-    else:
-        coded = labels.assign(explained=pd.factorize(labels["explained"])[0])
-        levels = {"sentiment": LEVELS, "explained": ("nominal",)}
-        report["alpha"] = {
-            question: {level: _estimate(coded, question, level, seed) for level in asked}
-            for question, asked in levels.items()
-        }
-        if any(e["alpha"] is None for q in report["alpha"].values() for e in q.values()):
-            report["missing"] = "alpha is undefined where all answers are the same"
-    return report
-
-
-def _estimate(labels: pd.DataFrame, question: str, level: str, seed: int) -> dict:
-    ratings = labels.pivot(index="annotator", columns="task_id", values=question)
-    items = labels.drop_duplicates("task_id").set_index("task_id")["item_id"]
-    groups = items[ratings.columns].to_numpy(dtype=object)
-    matrix = ratings.to_numpy(dtype=float)
-    alpha = krippendorff_alpha(matrix, level)
-    low, high = alpha_interval(matrix, groups, level, seed=seed)
-    named = {"alpha": alpha, "low": low, "high": high}
-    return {name: None if np.isnan(value) else value for name, value in named.items()}
+    observed = (coincidence * distance).sum(axis=(1, 2))
+    expected = (marginal[:, :, None] * marginal[:, None, :] * distance).sum(axis=(1, 2))
+    return 1 - ratio((marginal.sum(axis=1) - 1) * observed, expected)
