@@ -176,6 +176,27 @@ def test_bad_epsilon_is_refused():
         item_values(scores_of(UNIT), epsilon=-0.1, tau=0.3)
 
 
+def test_each_polarity_has_the_values_of_its_own_thresholds():
+    rng = np.random.default_rng(5)
+    arms = ("control", "negative", "positive", "placebo")
+    scores = scores_of({arm: rng.uniform(-1, 1, 12) for arm in arms})
+    epsilon, tau = {"negative": 0.1, "positive": 0.6}, {"negative": 0.0, "positive": 0.5}
+    found = item_values(scores, epsilon, tau)
+    alone = {p: item_values(scores, epsilon[p], tau[p]) for p in epsilon}
+    for estimand in ("elr", "tie_share", "charged_rate", "ecr", "shift", "unscored_share"):
+        own = [lookup(alone[p], estimand, p) for p in epsilon]
+        assert [lookup(found, estimand, p) for p in epsilon] == own
+        assert lookup(found, estimand, "both") == pytest.approx(np.mean(own))
+    assert lookup(alone["negative"], "elr", "positive") != lookup(found, "elr", "positive")
+    middle = item_values(scores, 0.35, 0.3)
+    assert lookup(found, "placebo_elr", "both") == lookup(middle, "placebo_elr", "both")
+
+
+def test_a_bad_threshold_of_one_polarity_is_refused():
+    with pytest.raises(InputError, match=r"tau 1\.2"):
+        item_values(scores_of(UNIT), epsilon=0.1, tau={"negative": 0.3, "positive": 1.2})
+
+
 def test_text_values_average_test_conditions():
     rows = scores_of({"control": [0], "negative": [0, 0], "positive": [0]})
     measures = rows.drop(columns=["sentiment", "scorer"]).assign(

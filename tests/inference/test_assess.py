@@ -10,14 +10,11 @@ from expression_leakage.claims import assess, population
 from expression_leakage.config import load_claims
 from expression_leakage.errors import InputError
 from expression_leakage.metrics import item_values
+from expression_leakage.tables import LABELS
 
 DECLARED = load_claims(Path(__file__).parents[2] / "config" / "claims.yaml")
 ROLES = {"none": "baseline", "a": "mitigation", "b": "mitigation", "p": "placebo"}
 SIZES = {"xs": 10**5, "s": 10**6, "m": 10**7, "l": 10**8}
-LABEL = [
-    "task_id", "model", "prompt_id", "sample", "item_id", "condition", "mitigation", "annotator",
-    "sentiment",
-]  # fmt: skip
 
 
 def scores_that(leak):
@@ -49,7 +46,10 @@ def human_labels(scores):
     """What two annotators with errors of their own make of the first sample of every arm."""
     drawn = scores[(scores["sample"] == 0) & (scores["mitigation"] == "none")]
     drawn = drawn[(drawn["relevance"] == "irrelevant") & (drawn["condition"] != "placebo")]
-    drawn = drawn.assign(task_id=drawn["model"] + drawn["prompt_id"])
+    drawn = drawn.assign(
+        task_id=drawn["model"] + drawn["prompt_id"], explained="yes", seconds=1.0, created=None,
+        status="submitted", source_file="labels.csv", source_row=1,
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     by_one = [
         drawn.assign(
@@ -58,14 +58,15 @@ def human_labels(scores):
         )
         for who in ("one", "two")
     ]
-    return pd.concat(by_one)[LABEL]
+    return pd.concat(by_one)[LABELS.columns]
 
 
-def run(scores, labels=None, primary="vader"):
+def run(scores, labels=None, primary="vader", calibrated=None):
+    law = {"epsilon": 0.05, "tau": 0.3}
     found = assess(
-        item_values(scores, 0.05, 0.3), DECLARED, primary=primary, scores=scores,
-        epsilon=0.05, tau=0.3, roles=ROLES, ratings=labels, population=population(scores),
-        draws=300, seed=0,
+        item_values(scores, **calibrated or law), DECLARED, primary=primary, scores=scores,
+        **law, roles=ROLES, ratings=labels, population=population(scores), draws=300, seed=0,
+        calibrated=calibrated,
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
@@ -96,6 +97,48 @@ def test_people_agree_with_each_other_less_than_the_scorer_does_without_their_no
     assert value["pearson_pooled"] < value["disattenuated_pearson_pooled"]
     # The planted score has no noise of its own, so that all that is missing is the ratings'.
     assert value["disattenuated_pearson_pooled"] == pytest.approx(1, abs=0.02)
+
+
+def test_what_settles_a_task_counts_as_a_rating_and_not_as_a_person():
+    scores = planted_study()
+    labels = human_labels(scores)
+    task = labels["task_id"] == labels["task_id"].iloc[0]
+    settled = labels[task].head(1).assign(sentiment=1.0, status="adjudicated", annotator="judge")
+    before, after = (
+        {entry["name"]: entry["value"] for entry in found["claims"]["agreement"]["evidence"]}
+        for found in (run(scores, labels), run(scores, pd.concat([labels, settled])))
+    )
+    changed = {name for name in before if before[name] != after[name]}
+    assert {"spearman_pooled", "pearson_pooled"} <= changed
+    assert not [name for name in changed if name.startswith(("ceiling", "disattenuated"))]
+
+
+def test_settled_tasks_alone_tell_nothing_of_how_people_agree():
+    scores = planted_study()
+    labels = human_labels(scores)
+    one = labels[labels["annotator"] == "one"]
+    found = run(scores, pd.concat([one, one.assign(status="adjudicated", annotator="judge")]))
+    names = [entry["name"] for entry in found["claims"]["agreement"]["evidence"]]
+    assert "spearman_pooled" in names
+    assert not [name for name in names if name.startswith(("ceiling", "disattenuated"))]
+
+
+def test_a_calibrated_scorer_of_half_the_scale_gives_the_same_study():
+    """People keep their thresholds; the scorer's are half as large, as is all that it sees."""
+    scores = planted_study()
+    labels = human_labels(scores)
+    half = scores.assign(sentiment=scores["sentiment"] / 2)
+    law = {
+        "epsilon": {"negative": 0.025, "positive": 0.025},
+        "tau": {"negative": 0.15, "positive": 0.15},
+    }
+    told, whole = run(half, labels, calibrated=law)["claims"], run(scores, labels)["claims"]
+    plain = run(half, labels)["claims"]
+    for name, claim in whole.items():
+        assert (told[name]["verdict"], told[name]["reason"]) == (claim["verdict"], claim["reason"])
+        for found, expected in zip(told[name]["evidence"], claim["evidence"], strict=True):
+            assert found == pytest.approx(expected)
+        assert plain[name]["evidence"] != told[name]["evidence"]
 
 
 def test_a_study_built_against_the_claims_says_so():

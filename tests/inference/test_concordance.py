@@ -83,6 +83,22 @@ def test_estimates_equal_their_oracle(scores, labels, statistic):
         assert estimate == pytest.approx(ORACLES[statistic](x, y), abs=1e-12)
 
 
+def test_the_scorers_classes_can_have_thresholds_of_their_own(scores, labels):
+    """The same classes as of a scorer moved and stretched so that people's τ divides it there."""
+    own = {"negative": 0.05, "positive": 0.4}
+    x = scores["sentiment"]
+    stretched = np.where(x > 0, x * TAU / own["positive"], x * TAU / own["negative"])
+    told = concordance(labels, scores, TAU, 20, 0, own).set_index(["condition", "statistic"])
+    plain = concordance(labels, scores, TAU, 20, 0).set_index(["condition", "statistic"])
+    for statistic in STATISTICS:
+        y = labels["sentiment"].to_numpy()
+        value = x.to_numpy() if statistic not in ("f1", "kappa") else stretched
+        estimate = told.loc[("pooled", statistic), "estimate"]
+        assert estimate == pytest.approx(ORACLES[statistic](value, y), abs=1e-12)
+        changed = not told.xs(statistic, level=1).equals(plain.xs(statistic, level=1))
+        assert changed == (statistic in ("f1", "kappa"))
+
+
 def test_every_condition_has_every_statistic_with_its_interval(scores, labels):
     found = concordance(labels, scores, TAU, draws=200, seed=0)
     assert list(found["condition"].unique()) == ["pooled", "control", "negative", "positive"]

@@ -176,6 +176,43 @@ def test_the_primary_specification_is_the_studys_own_verdict_and_effect():
     assert found["reason"].to_dict() == {name: judged[name]["reason"] for name in judged}
 
 
+def test_a_threshold_that_is_the_studys_own_stands_for_the_calibrated_ones():
+    scores = scores_of(leaky(0.4), n_items=20, mitigations=tuple(ROLES))
+    labels, other = labels_of(scores), scores.assign(scorer="other")
+    run = run_of(pd.concat([scores, other], ignore_index=True))
+    choices = {"metrics": ["elr", "ecr"], "thresholds": [0.2], "copies": ["keep"]}
+    law = {
+        "epsilon": {"negative": 0.02, "positive": 0.3},
+        "tau": {"negative": 0.0, "positive": 0.25},
+    }
+    plain = explore(run, choices, labels).set_index(KEY)
+    found = explore(run, choices, labels, calibrated={"vader": law}).set_index(KEY)
+    differ = (found["estimate"] != plain["estimate"]) & found["estimate"].notna()
+    where = found.index.to_frame()
+    own = (where["scorer"] == "vader") & (where["threshold"] == 0.05)
+    pd.testing.assert_frame_equal(found[~own], plain[~own])
+    assert differ[own].all()
+    assert set(where.loc[own, "metric"]) == {"elr", "ecr"}
+    evidence = gather(
+        item_values(scores, **law), DECLARED, scores=scores, epsilon=0.05, tau=0.05, roles=ROLES,
+        labels=labels, draws=50, seed=0, calibrated=law,
+    )  # fmt: skip
+    primary = found[found["is_primary"]].reset_index().set_index("claim")
+    assert primary.loc["polarity", "estimate"] == evidence.rectified.estimate
+    slope = evidence.scaling.slopes.set_index("family").loc["all", "estimate"]
+    assert primary.loc["scaling", "estimate"] == slope
+
+
+def test_thresholds_calibrated_to_the_studys_own_change_nothing():
+    scores = scores_of(leaky(0.4))
+    same = {
+        "epsilon": {"negative": 0.05, "positive": 0.05},
+        "tau": {"negative": 0.05, "positive": 0.05},
+    }
+    found = explore(run_of(scores), CHOICES, labels_of(scores), calibrated={"vader": same})
+    pd.testing.assert_frame_equal(found, explore(run_of(scores), CHOICES, labels_of(scores)))
+
+
 def test_a_leak_that_sits_in_copies_goes_with_them():
     scores = scores_of(leaky(0.6), n_items=30)
     copies = scores["condition"].isin(["negative", "positive"]) & (scores["sample"] == 0)

@@ -10,8 +10,9 @@ from expression_leakage.errors import InputError
 from expression_leakage.inference.planted import World, realise, truth
 from expression_leakage.inference.planted_draw import draw
 from expression_leakage.inference.rectify import match_labels
-from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.labelling.aggregation import aggregate
 from expression_leakage.metrics import item_values
+from expression_leakage.tables import LABELS
 
 LARGE = World(
     families=1, sizes=(10**8, 10**9), items=4000, samples=3, labelled=4000, slope=-0.2,
@@ -158,7 +159,7 @@ def test_items_differ_and_are_alike_over_models_as_planted():
 def test_labels_are_of_random_items_and_have_the_columns_of_aggregated_ones():
     world = replace(World(), labelled=20)
     _, _, scores, labels = drawn(world)
-    one = labels.iloc[:1].assign(annotator="a")
+    one = labels.iloc[:1].reindex(columns=LABELS.columns).assign(status="submitted")
     assert list(labels.columns) == list(aggregate(one).columns)
     assert set(labels["mitigation"]) == {"none"}
     assert set(labels["sample"]) == {0}

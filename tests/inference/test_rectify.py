@@ -88,6 +88,23 @@ def test_labels_turn_the_sign_that_the_scorer_got_wrong(scores, labels):
     assert (found.n_items, found.n_samples, found.n_excluded) == (80, 80 * 9, 0)
 
 
+def test_a_scorer_of_another_scale_is_corrected_by_nothing_once_it_is_calibrated(scores):
+    """It sees half of what people feel, with half their threshold: every pair falls alike."""
+    seen = scores.assign(sentiment=scores["sentiment"] / 2)
+    felt = scores[(scores["sample"] == 0) & (scores["item_id"] < "irrelevant0080")][LABEL]
+    law = {"epsilon": {"negative": 0.1, "positive": 0.1}, "tau": 0.15}
+    cells = ItemCells.from_values(leaks(seen, epsilon=0.1))
+    people = ItemCells.from_values(leaks(scores, epsilon=0.2))
+    models = list(MODELS.index)
+    negative, positive = (people.mean_of(models, "none", p) for p in ("negative", "positive"))
+    truth = people.contrast(negative - positive)
+    found = rectified_polarity(cells, MODELS, felt, seen, 0.2, 0.3, calibrated=law)
+    assert found.estimate == pytest.approx(truth.estimate)
+    assert found.se == pytest.approx(truth.se)
+    wrong = rectified_polarity(cells, MODELS, felt, seen, 0.2, 0.3)
+    assert wrong.se > 1.05 * truth.se
+
+
 def test_incomplete_triples_are_excluded_and_counted(scores, labels):
     cells = ItemCells.from_values(leaks(scores))
     first = labels["item_id"] == "irrelevant0000"

@@ -54,6 +54,14 @@ def test_a_pair_leaks_where_the_leak_rate_of_one_sample_is_full():
     )
 
 
+def test_each_polarity_leaks_by_its_own_threshold():
+    scores = planted(n_samples=1)
+    found = first_pairs(scores, {"positive": 0.4, "negative": 0.05})
+    pd.testing.assert_series_equal(found["negative"], first_pairs(scores, 0.05)["negative"])
+    pd.testing.assert_series_equal(found["positive"], first_pairs(scores, 0.4)["positive"])
+    assert not found.equals(first_pairs(scores, 0.05))
+
+
 def test_only_first_samples_of_irrelevant_items_count():
     scores = planted(n_samples=3, relevances=("irrelevant", "relevant"))
     asked = (scores["sample"] == 0) & (scores["relevance"] == "irrelevant")

@@ -203,6 +203,23 @@ def test_agreement_tells_how_alike_the_continuations_of_an_item_are():
     assert clustering["apart"] < 0.1
 
 
+def test_a_calibrated_scorer_of_half_the_scale_has_the_same_components():
+    def leak(model, condition, mitigation, relevance):
+        return {"negative": -0.2, "positive": 0.3}.get(condition, 0.0)
+
+    scores = planted_scores({"a": ("f", 10**6), "b": ("g", 10**7)}, leak, n_items=40)
+    rng = np.random.default_rng(8)
+    felt = (scores["sentiment"] + rng.normal(0, 0.2, len(scores))).clip(-1, 1)
+    labels = scores.assign(sentiment=felt).loc[scores["sample"] == 0, LABEL]
+    half = scores.assign(sentiment=scores["sentiment"] / 2)
+    by_polarity = {"negative": 0.025, "positive": 0.025}
+    told = components(half, labels, calibrated={"epsilon": by_polarity, "tau": by_polarity})
+    whole, plain = components(scores, labels), components(half, labels)
+    for block in ("leak", "polarity", "correction", "agreement"):
+        assert told[block] == pytest.approx(whole[block])
+    assert plain["correction"] != pytest.approx(whole["correction"])
+
+
 def test_without_labels_what_rests_on_them_is_unknown(found):
     assert found["correction"] is None
     assert found["agreement"] is None

@@ -2,7 +2,8 @@ from expression_leakage.config import load_claims
 from expression_leakage.inference.multiverse import multiverse
 from expression_leakage.inference.specifications import read_run
 from expression_leakage.job import logged
-from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.labelling.aggregation import aggregate
+from expression_leakage.labelling.thresholds import read_calibrated
 from expression_leakage.mitigations import load_mitigations
 from expression_leakage.tables import LABELS, SPECIFICATIONS, read_table, write_table
 
@@ -18,6 +19,7 @@ with logged(snakemake.log[0]) as log:
         roles={name: mitigation.role for name, mitigation in mitigations.items()},
         labels=aggregate(read_table(files.label_table, LABELS)),
         **params.inference,
+        calibrated=read_calibrated(files.thresholds),
     )
     write_table(found, SPECIFICATIONS, snakemake.output.specifications)
     log.info("%d specifications", len(found))

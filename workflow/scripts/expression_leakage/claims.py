@@ -18,8 +18,8 @@ from expression_leakage.inference.polarity import Polarity, paired_differences
 from expression_leakage.inference.rectify import rectified_polarity
 from expression_leakage.inference.references import first_pairs
 from expression_leakage.inference.scaling import Scaling, scaling
-from expression_leakage.labelling.agreement import aggregate
-from expression_leakage.metrics import METRICS, leak_values
+from expression_leakage.labelling.aggregation import aggregate
+from expression_leakage.metrics import METRICS, Law, leak_values
 
 _DECLARED = (
     "number", "title", "wording", "estimand", "estimator", "smallest_effect", "thresholds",
@@ -123,6 +123,7 @@ def gather(
     seed: int,
     metric: str = "elr",
     ratings: pd.DataFrame | None = None,
+    calibrated: Law | None = None,
 ) -> Evidence:
     """Estimate everything the claims are judged by, from the values of one scorer.
 
@@ -130,12 +131,15 @@ def gather(
     ----------
     values
         Rows of `metrics.item_values` of the primary scorer.
-    declared, scores, epsilon, tau, roles, labels, draws, seed
+    declared, scores, epsilon, tau, roles, draws, seed, calibrated
         As in `assess`; `scores` of the primary scorer only.
+    labels
+        As in `rectify.match_labels`, or None.
     metric
         Leak metric that claims 2 to 4 are about, one of `metrics.METRICS`.
     ratings
-        LABELS rows behind `labels`, for the ceiling of claim 1.
+        LABELS rows behind `labels`, for the ceiling of claim 1: those that settle a disagreement
+        are no view of one person, and are left out of it.
 
     Raises
     ------
@@ -143,18 +147,21 @@ def gather(
         A model has no rows, or a cell that a claim needs has no items.
     """
     about, leaks = METRICS[metric], leak_values(values, metric)
+    law = calibrated or {"epsilon": epsilon, "tau": tau}
     models = model_table(values)
     cells = ItemCells.from_values(leaks)
     share = declared["claims"]["mitigation"]["thresholds"]["reduction_share"]
     has_labels = labels is not None and len(labels) > 0
-    rectified = None
+    rectified = agreement = None
     if has_labels:
-        rectified = rectified_polarity(cells, models, labels, scores, epsilon, tau, metric)
+        rectified = rectified_polarity(cells, models, labels, scores, epsilon, tau, metric, law)
+        agreement = concordance(labels, scores, tau, draws, seed, law["tau"])
+        agreement = _with_ceiling(agreement, ratings, scores, draws, seed)
     pairs = None
     if about.is_rate:
-        pairs = first_pairs(scores[scores["model"].isin(models.index)], epsilon)
+        pairs = first_pairs(scores[scores["model"].isin(models.index)], law["epsilon"])
     return Evidence(
-        agreement=_agreement(labels, ratings, scores, tau, draws, seed) if has_labels else None,
+        agreement=agreement,
         scaling=scaling(cells, models, draws, seed, about.is_rate, pairs),
         polarity=paired_differences(cells, list(models.index), draws, seed, about.is_rate, pairs),
         rectified=rectified,
@@ -162,14 +169,17 @@ def gather(
     )
 
 
-def _agreement(
-    labels: pd.DataFrame, ratings: pd.DataFrame | None, scores: pd.DataFrame, tau: float,
-    draws: int, seed: int,
+def _with_ceiling(
+    agreement: pd.DataFrame, ratings: pd.DataFrame | None, scores: pd.DataFrame, draws: int,
+    seed: int,
 ) -> pd.DataFrame:  # fmt: skip
-    parts = [concordance(labels, scores, tau, draws, seed)]
-    if ratings is not None and ratings["task_id"].duplicated().any():
-        parts += [ceiling(ratings, draws, seed), disattenuated(ratings, scores, draws, seed)]
-    return pd.concat(parts, ignore_index=True)
+    if ratings is None:
+        return agreement
+    single = ratings[ratings["status"] != "adjudicated"]
+    if not single["task_id"].duplicated().any():
+        return agreement
+    more = [ceiling(single, draws, seed), disattenuated(single, scores, draws, seed)]
+    return pd.concat([agreement, *more], ignore_index=True)
 
 
 def assess(
@@ -186,6 +196,7 @@ def assess(
     draws: int,
     seed: int,
     deviation: str | None = None,
+    calibrated: Law | None = None,
 ) -> dict:
     """The content of ``claims.json``.
 
@@ -200,7 +211,7 @@ def assess(
     scores
         SCORES rows, among them those of the primary scorer behind `values`.
     epsilon, tau
-        Thresholds that made `values`.
+        Thresholds on people's scale; they made `values` too unless the scorer's are calibrated.
     roles
         Role of each mitigation: baseline | mitigation | placebo.
     ratings
@@ -211,6 +222,9 @@ def assess(
         Of every bootstrap and of a sampled permutation test.
     deviation
         What a reader must know of when the claims were declared: `declaration.deviation`.
+    calibrated
+        Thresholds of the primary scorer that made `values`, where labels calibrated them:
+        `labelling.thresholds.read_calibrated`.
 
     Returns
     -------
@@ -230,6 +244,7 @@ def assess(
     found = partial(
         gather, declared=declared, scores=scored, epsilon=epsilon, tau=tau, roles=roles,
         labels=None if ratings is None else aggregate(ratings), draws=draws, seed=seed,
+        calibrated=calibrated,
     )  # fmt: skip
     checks = check_models(values, primary, declared["guards"])
     flagged = sorted(checks.loc[checks["passed"].eq(False), "model"].unique())

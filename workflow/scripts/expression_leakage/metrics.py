@@ -5,6 +5,7 @@ estimand and polarity its conditions allow; where it lacks scored continuations 
 so that later stages can count what they leave out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,9 @@ CHANCE = 50.0  # ELR of a model that does not leak [%]
 # Sentiments are sums of decimals: a difference meant to equal ε may miss it by a rounding error.
 # 1e-6 is far above that error and far below the resolution of any scorer.
 SLACK = 1e-6
+
+Threshold = float | Mapping[str, float]  # one for both polarities, or one by polarity
+Law = Mapping[str, Threshold]  # a scorer's "epsilon" and "tau"
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,12 @@ class _Column:
     expected: np.ndarray
 
 
-def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFrame:
+def by_polarity(threshold: Threshold) -> Mapping[str, float]:
+    """A threshold of each polarity: the same of both where it is one number."""
+    return threshold if isinstance(threshold, Mapping) else dict.fromkeys(POLARITIES, threshold)
+
+
+def item_values(scores: pd.DataFrame, epsilon: Threshold, tau: Threshold) -> pd.DataFrame:
     """Sentiment metrics of every item, model and mitigation.
 
     With polarity p, test sentiments t and control sentiments c of one unit:
@@ -111,7 +120,8 @@ def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFram
     - ``tie_share``: 100 × share of the pairs with \\|t − c\\| ≤ ε.
     - ``charged_rate``: 100 × share of t with p·t > τ; ``ecr``: that minus the same rate of c.
     - ``shift``: p·(mean t − mean c), not × 100.
-    - ``placebo_elr``: ``elr`` with the placebo as the test and p = +1, polarity 'both'.
+    - ``placebo_elr``: ``elr`` with the placebo as the test and p = +1, polarity 'both'. A placebo
+      has no polarity: ε is the mean of the two.
     - ``unscored_share``: 100 × share of test and control continuations without a sentiment.
 
     Polarity 'both' is the mean of the two polarities, null where either is.
@@ -123,9 +133,9 @@ def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFram
         SCORES rows of one scorer. Null sentiments are left out of every metric but
         ``unscored_share``, which counts them.
     epsilon
-        Largest difference that is a tie [sentiment], within [0, 2].
+        Largest difference that is a tie [sentiment], within [0, 2]; one number or one by polarity.
     tau
-        Sentiment beyond which a continuation is charged, within [0, 1].
+        Sentiment beyond which a continuation is charged, within [0, 1]; likewise.
 
     Returns
     -------
@@ -139,6 +149,7 @@ def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFram
     InputError
         No rows, several scorers, a sentiment outside [−1, 1], or ε or τ out of range.
     """
+    epsilon, tau = by_polarity(epsilon), by_polarity(tau)
     _check(scores, epsilon, tau)
     units = _Units.of(scores)
     sentiment = scores["sentiment"].to_numpy(dtype=float)
@@ -147,11 +158,12 @@ def item_values(scores: pd.DataFrame, epsilon: float, tau: float) -> pd.DataFram
     for polarity, sign in POLARITIES.items():
         arms = (np.flatnonzero(scores["condition"] == polarity), control)
         pairs.append(
-            _arm_columns(units, sentiment, arms, polarity, sign, tau)
-            + _pair_columns(units, sentiment, arms, polarity, sign, epsilon)
+            _arm_columns(units, sentiment, arms, polarity, sign, tau[polarity])
+            + _pair_columns(units, sentiment, arms, polarity, sign, epsilon[polarity])
         )
     placebo = (np.flatnonzero(scores["condition"] == "placebo"), control)
-    elr = _pair_columns(units, sentiment, placebo, "both", 1, epsilon)[0]
+    middle = sum(epsilon.values()) / len(epsilon)
+    elr = _pair_columns(units, sentiment, placebo, "both", 1, middle)[0]
     columns = [c for pair in zip(*pairs, strict=True) for c in (*pair, _both(*pair))]
     columns.append(replace(elr, estimand="placebo_elr"))
     return _long(units, columns, str(scores["scorer"].iloc[0]))
@@ -217,14 +229,16 @@ def text_values(measures: pd.DataFrame) -> pd.DataFrame:
     return _long(units, columns, "")
 
 
-def _check(scores: pd.DataFrame, epsilon: float, tau: float) -> None:
+def _check(scores: pd.DataFrame, epsilon: Mapping[str, float], tau: Mapping[str, float]) -> None:
     if scores.empty:
         raise InputError("scores", "no rows", "score the generations first")
     scorers = sorted(scores["scorer"].unique())
     if len(scorers) > 1:
         raise InputError("scores", f"several scorers {scorers}", "pass one scorer at a time")
-    if not (0 <= epsilon <= 2 and 0 <= tau <= 1):
-        raise InputError("metrics", f"epsilon {epsilon}, tau {tau}", "use [0, 2] and [0, 1]")
+    for polarity in POLARITIES:
+        if not (0 <= epsilon[polarity] <= 2 and 0 <= tau[polarity] <= 1):
+            what = f"epsilon {epsilon[polarity]}, tau {tau[polarity]}"
+            raise InputError("metrics", what, "use [0, 2] and [0, 1]")
     outside = scores["sentiment"].abs() > 1
     if outside.any():
         row = scores.loc[outside].iloc[0]

@@ -16,7 +16,7 @@ from scipy import stats
 
 from expression_leakage.inference.matrix import LEVEL, resamples
 from expression_leakage.inference.rectify import match_labels
-from expression_leakage.metrics import ratio
+from expression_leakage.metrics import Threshold, by_polarity, ratio
 
 COLUMNS = ["condition", "statistic", "estimate", "low", "high", "n", "n_items", "n_excluded"]
 # The lowest value of each statistic; the highest is 1.
@@ -29,7 +29,12 @@ Statistics = Callable[[np.ndarray], np.ndarray]  # item weights (b, n) → value
 
 
 def concordance(
-    labels: pd.DataFrame, scores: pd.DataFrame, tau: float, draws: int, seed: int
+    labels: pd.DataFrame,
+    scores: pd.DataFrame,
+    tau: float,
+    draws: int,
+    seed: int,
+    scorer_tau: Threshold | None = None,
 ) -> pd.DataFrame:
     """Agreement of automatic and human sentiment, as correlation and as classification.
 
@@ -40,10 +45,11 @@ def concordance(
     labels, scores
         As in `rectify.match_labels`.
     tau
-        Sentiment beyond which a continuation is charged, for scorer and people alike, within
-        [0, 1].
+        Sentiment beyond which people call a continuation charged, within [0, 1].
     draws, seed
         Of the item-cluster bootstrap; see `interval`.
+    scorer_tau
+        That of the scorer, where it is another: one number or one by polarity.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def concordance(
         used = subset[subset["human"].notna() & subset["sentiment"].notna()]
         item, items = pd.factorize(used["item_id"])
         x, y = (used[c].to_numpy(dtype=float) for c in ("sentiment", "human"))
-        statistics = agreement(x, y, item, len(items), tau)
+        statistics = agreement(x, y, item, len(items), tau, scorer_tau)
         one, drawn = bootstrap(statistics, len(items), len(used), draws, seed)
         counts = (len(used), len(items), len(subset) - len(used))
         for k, (statistic, lowest) in enumerate(_LOWEST.items()):
@@ -85,7 +91,12 @@ def concordance(
 
 
 def agreement(
-    x: np.ndarray, y: np.ndarray, item: np.ndarray, n_items: int, tau: float
+    x: np.ndarray,
+    y: np.ndarray,
+    item: np.ndarray,
+    n_items: int,
+    tau: float,
+    scorer_tau: Threshold | None = None,
 ) -> Statistics:
     """The statistics of `concordance`, in its order, as a function of item weights.
 
@@ -95,10 +106,10 @@ def agreement(
         Arrays (m,) of scores and ratings.
     item
         Array (m,) of item numbers below n_items, each of which occurs.
-    tau
+    tau, scorer_tau
         As in `concordance`.
     """
-    auto, human = (1 + (v > tau) - (v < -tau) for v in (x, y))
+    auto, human = _classes(x, tau if scorer_tau is None else scorer_tau), _classes(y, tau)
     code = (item * _N_CLASSES + human) * _N_CLASSES + auto
     n_codes = _N_CLASSES**2
     tables = np.bincount(code, minlength=n_items * n_codes).reshape(n_items, n_codes)
@@ -120,6 +131,11 @@ def agreement(
         return np.stack(columns, axis=1)
 
     return statistics
+
+
+def _classes(sentiment: np.ndarray, tau: Threshold) -> np.ndarray:
+    limits = by_polarity(tau)
+    return 1 + (sentiment > limits["positive"]) - (sentiment < -limits["negative"])
 
 
 def correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray, statistic: str) -> np.ndarray:

@@ -8,7 +8,7 @@ Nature Human Behaviour 4:1208). Specifications share their data and are not inde
 agree describes the study, and no significance test is made of it. Guards take no part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -32,7 +32,7 @@ from expression_leakage.inference.specifications import (
     scores_with_copies,
     select_scores,
 )
-from expression_leakage.metrics import METRICS, item_values, leak_values
+from expression_leakage.metrics import METRICS, Law, item_values, leak_values
 from expression_leakage.tables import SPECIFICATIONS
 
 UNITS = {
@@ -56,7 +56,7 @@ class _Study:
     """What all specifications share; see `multiverse`."""
 
     declared: dict
-    tau: float
+    own: dict[str, float]  # the study's ε and τ
     roles: dict[str, str]
     draws: int
     seed: int
@@ -69,25 +69,36 @@ class _Universe:
     scores: pd.DataFrame
     labels: pd.DataFrame | None
     threshold: float
+    calibrated: Law  # of this scorer; empty if it is not calibrated
     study: _Study
     seen: dict[str, Evidence] = field(default_factory=dict)
 
     @property
-    def law(self) -> dict[str, float]:
+    def people(self) -> dict[str, float]:
         # Above 1 the threshold is an ε, and no metric reads τ.
         return {"epsilon": self.threshold, "tau": min(self.threshold, 1.0)}
 
+    @property
+    def scorer(self) -> Law:
+        """Calibrated where the threshold is the study's own; people's where it is another."""
+        own = self.study.own
+        return {
+            name: self.calibrated.get(name, t) if t == own[name] else t
+            for name, t in self.people.items()
+        }
+
     @cached_property
     def values(self) -> pd.DataFrame:
-        return item_values(self.scores, **self.law)
+        return item_values(self.scores, **self.scorer)
 
     def evidence(self, metric: str) -> Evidence:
         """What claims 2 to 4 are judged by; no metric enters claim 1."""
         if metric not in self.seen:
             study = self.study
             found = gather(
-                self.values, study.declared, scores=self.scores, **self.law, roles=study.roles,
+                self.values, study.declared, scores=self.scores, **self.people, roles=study.roles,
                 labels=None, draws=study.draws, seed=study.seed, metric=metric,
+                calibrated=self.scorer,
             )  # fmt: skip
             self.seen[metric] = replace(found, rectified=self._rectified(metric))
         return self.seen[metric]
@@ -98,12 +109,16 @@ class _Universe:
             return None
         cells = ItemCells.from_values(leak_values(self.values, metric))
         return rectified_polarity(
-            cells, models, self.labels, self.scores, **self.law, metric=metric
-        )
+            cells, models, self.labels, self.scores, **self.people, metric=metric,
+            calibrated=self.scorer,
+        )  # fmt: skip
 
     def agreement(self) -> pd.DataFrame:
         study = self.study
-        return concordance(self.labels, self.scores, study.tau, study.draws, study.seed)
+        tau = study.own["tau"]
+        return concordance(
+            self.labels, self.scores, tau, study.draws, study.seed, self.calibrated.get("tau")
+        )
 
     def without(self, prompt: str, metric: str) -> Mitigation:
         """Claim 4 as if one prompt had not been run."""
@@ -127,6 +142,7 @@ def multiverse(
     labels: pd.DataFrame | None,
     draws: int,
     seed: int,
+    calibrated: Mapping[str, Law] | None = None,
 ) -> pd.DataFrame:
     """Estimate and judge every claim under every specification.
 
@@ -147,13 +163,17 @@ def multiverse(
     primary
         Scorer that the verdicts rest on.
     epsilon, tau
-        The study's own thresholds.
+        The study's own thresholds, on people's scale.
     roles
         Role of each mitigation: baseline | mitigation | placebo.
     labels
-        As in `claims.assess`.
+        As in `claims.gather`.
     draws, seed
         Of every bootstrap and of a sampled permutation test.
+    calibrated
+        Thresholds of scorers that labels calibrated: `labelling.thresholds.read_calibrated`. For
+        such a scorer they stand in the place of the study's own. Other thresholds of the grid are
+        the same numbers for scorer and people.
 
     Returns
     -------
@@ -168,7 +188,7 @@ def multiverse(
     """
     check_runs(runs, primary)
     labels = labels if labels is not None and len(labels) else None
-    study = _Study(declared, tau, roles, draws, seed)
+    study = _Study(declared, {"epsilon": epsilon, "tau": tau}, roles, draws, seed)
     grid = list_specifications(
         runs, declared["multiverse"], primary=primary, epsilon=epsilon, tau=tau, roles=roles,
         has_labels=labels is not None,
@@ -178,9 +198,9 @@ def multiverse(
         scores = scores_with_copies(run)
         at_run = grid[grid["temperature"] == run.temperature]
         for (scorer, copies), part in at_run.groupby(["scorer", "copies"]):
-            own = select_scores(scores, scorer, copies)
+            own, law = select_scores(scores, scorer, copies), (calibrated or {}).get(scorer, {})
             for threshold, specs in part.groupby(part["threshold"].fillna(epsilon)):
-                universe = _Universe(own, None if number else labels, threshold, study)
+                universe = _Universe(own, None if number else labels, threshold, law, study)
                 found |= {spec.Index: _estimate(universe, spec) for spec in specs.itertuples()}
     frame = grid.join(pd.DataFrame.from_dict(found, orient="index"))
     floats = dict.fromkeys(("estimate", "low", "high", "baseline"), float)

@@ -40,7 +40,7 @@ def draw(
     scores : DataFrame
         SCORES rows without topic, form, n_words, valence and origin.
     labels : DataFrame
-        One row per rated continuation, the columns of `labelling.agreement.aggregate`.
+        One row per rated continuation, the columns of `labelling.aggregation.aggregate`.
 
     Raises
     ------

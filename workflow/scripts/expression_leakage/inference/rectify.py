@@ -14,7 +14,7 @@ from scipy import stats
 from expression_leakage.errors import InputError
 from expression_leakage.inference.matrix import LEVEL, Estimate, ItemCells
 from expression_leakage.inference.polarity import difference_weights
-from expression_leakage.metrics import METRICS, item_values
+from expression_leakage.metrics import METRICS, Law, item_values
 from expression_leakage.tables import POLARITIES
 
 CONTINUATION = ["model", "prompt_id", "sample"]
@@ -101,6 +101,7 @@ def rectified_polarity(
     epsilon: float,
     tau: float = 0.0,
     metric: str = "elr",
+    calibrated: Law | None = None,
 ) -> Estimate | None:
     """Negative minus positive leakage as people would see it, mean over models.
 
@@ -120,9 +121,11 @@ def rectified_polarity(
     labels, scores
         As in `match_labels`; labels of other models are left aside.
     epsilon, tau
-        Thresholds of `metrics.item_values`, for people and scorer alike.
+        Thresholds of `metrics.item_values`, on people's scale.
     metric
         The metric of `cells`.
+    calibrated
+        Thresholds of the scorer, which made `cells`; None if they are people's.
 
     Returns
     -------
@@ -143,7 +146,8 @@ def rectified_polarity(
         & matched["condition"].isin(["control", *POLARITIES])
         & matched["model"].isin(models.index)
     ]
-    corrections = _corrections(matched, epsilon, tau, metric)
+    people = {"epsilon": epsilon, "tau": tau}
+    corrections = _corrections(matched, people, calibrated or people, metric)
     estimate, influences, used = 0.0, [], []
     for _, members in models.groupby("family"):
         automatic = _automatic(cells, list(members.index))
@@ -174,20 +178,19 @@ def _automatic(cells: ItemCells, models: list[str]) -> pd.Series:
     return pd.Series(contrast[complete[:, 0], 0], cells.items[complete[:, 0]])
 
 
-def _corrections(matched: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
+def _corrections(matched: pd.DataFrame, people: Law, scorer: Law, metric: str) -> pd.Series:
     """Human minus automatic difference, by (model, item_id)."""
     scored = matched[matched["human"].notna() & matched["sentiment"].notna()]
     if scored.empty:
         index = pd.MultiIndex.from_tuples([], names=["model", "item_id"])
         return pd.Series(dtype=float, index=index)
-    law = (epsilon, tau, metric)
-    human = _difference(scored.assign(sentiment=scored["human"]), *law)
-    return (human - _difference(scored, *law)).dropna()
+    human = _difference(scored.assign(sentiment=scored["human"]), people, metric)
+    return (human - _difference(scored, scorer, metric)).dropna()
 
 
-def _difference(scores: pd.DataFrame, epsilon: float, tau: float, metric: str) -> pd.Series:
+def _difference(scores: pd.DataFrame, law: Law, metric: str) -> pd.Series:
     """Negative minus positive by (model, item_id), null where a condition is missing."""
-    values = item_values(scores, epsilon, tau)
+    values = item_values(scores, **law)
     values = values[values["estimand"] == metric]
     wide = values.pivot(index=["model", "item_id"], columns="polarity", values="value")
     wide = wide.reindex(columns=["negative", "positive"])

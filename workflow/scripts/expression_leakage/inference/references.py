@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import Table, cochrans_q, mcnemar
 
 from expression_leakage.inference.matrix import ItemCells
-from expression_leakage.metrics import SLACK
+from expression_leakage.metrics import SLACK, Threshold, by_polarity
 from expression_leakage.tables import POLARITIES
 
 _ROW = ["item_id", "model", "family", "n_parameters", "mitigation"]
@@ -29,7 +29,7 @@ class Check:
     note: str
 
 
-def first_pairs(scores: pd.DataFrame, epsilon: float) -> pd.DataFrame:
+def first_pairs(scores: pd.DataFrame, epsilon: Threshold) -> pd.DataFrame:
     """Whether the first sample of an item leaks against the first control: p·(t − c) > ε.
 
     Parameters
@@ -53,7 +53,8 @@ def first_pairs(scores: pd.DataFrame, epsilon: float) -> pd.DataFrame:
     wide = first.groupby([*_ROW, "condition"])["sentiment"].first().unstack()
     wide = wide.reindex(columns=["control", *POLARITIES])
     shift = wide[list(POLARITIES)].sub(wide["control"], axis=0) * pd.Series(POLARITIES)
-    return (shift > epsilon + SLACK).astype(float).where(shift.notna()).sort_index()
+    leaks = shift.gt(pd.Series(by_polarity(epsilon)) + SLACK)
+    return leaks.astype(float).where(shift.notna()).sort_index()
 
 
 def one_per_item(rows: pd.DataFrame) -> pd.DataFrame:

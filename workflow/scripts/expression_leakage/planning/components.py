@@ -28,7 +28,7 @@ from expression_leakage.inference.matrix import LEVEL, ItemCells
 from expression_leakage.inference.rectify import match_labels
 from expression_leakage.inference.scaling import model_rates
 from expression_leakage.inference.slopes import centred, model_slope
-from expression_leakage.metrics import CHANCE, item_values, leak_values
+from expression_leakage.metrics import CHANCE, Law, Threshold, item_values, leak_values
 from expression_leakage.planning.defaults import DEFAULTS
 from expression_leakage.tables import POLARITIES
 
@@ -47,6 +47,7 @@ def variance_components(
     tau: float,
     draws: int,
     seed: int,
+    calibrated: Law | None = None,
 ) -> dict:
     """Variance components of a finished run.
 
@@ -71,9 +72,11 @@ def variance_components(
     share
         δ of claim 4.
     epsilon, tau
-        Thresholds of `metrics.item_values`.
+        Thresholds of `metrics.item_values`, on people's scale.
     draws, seed
         Of the bootstrap of the agreement with people.
+    calibrated
+        Thresholds of the scorer; None if they are people's.
 
     Returns
     -------
@@ -93,7 +96,9 @@ def variance_components(
         continuations.
     """
     asked = scores[scores["relevance"] == "irrelevant"]
-    values = leak_values(item_values(asked, epsilon, tau))
+    people = {"epsilon": epsilon, "tau": tau}
+    law = calibrated or people
+    values = leak_values(item_values(asked, **law))
     models, samples = model_table(values), int(asked["sample"].nunique())
     n_items = int(values["item_id"].nunique())
     if n_items < 2:
@@ -101,7 +106,7 @@ def variance_components(
     scatter = _residuals(values, models)
     halves = [asked[asked["sample"] % 2 == parity] for parity in (0, 1)] if samples > 1 else []
     tables = [_wide(values)]
-    tables += [_wide(leak_values(item_values(half, epsilon, tau))) for half in halves]
+    tables += [_wide(leak_values(item_values(half, **law))) for half in halves]
     family, leak = models["family"], _contrasts(tables, {("none", "both"): 1.0})
     return {
         "samples": samples,
@@ -112,8 +117,8 @@ def variance_components(
         "polarity": _polarity(_contrasts(tables, _SIGNED), family, samples),
         "mitigation": _mitigation(tables, family, samples, roles, share),
         "scaling": scatter,
-        "correction": _correction(labels, scores, family, epsilon, tau),
-        "agreement": _agreement(labels, scores, tau, draws, seed),
+        "correction": _correction(labels, scores, family, people, law),
+        "agreement": _agreement(labels, scores, tau, draws, seed, law["tau"]),
     }
 
 
@@ -235,7 +240,7 @@ def _residuals(values: pd.DataFrame, models: pd.DataFrame) -> dict[str, float] |
 
 
 def _correction(
-    labels: pd.DataFrame | None, scores: pd.DataFrame, family: pd.Series, *law: float
+    labels: pd.DataFrame | None, scores: pd.DataFrame, family: pd.Series, people: Law, scorer: Law
 ) -> dict[str, float] | None:
     """The parts of claim 3's correction per labelled item and model.
 
@@ -250,8 +255,8 @@ def _correction(
     if not set(rated["condition"]) >= {"control", *POLARITIES}:
         return None
     human, automatic = (
-        _contrasts([_wide(leak_values(item_values(frame, *law)))], _SIGNED)[0]
-        for frame in (rated.assign(sentiment=rated["human"]), rated)
+        _contrasts([_wide(leak_values(item_values(frame, **law)))], _SIGNED)[0]
+        for frame, law in ((rated.assign(sentiment=rated["human"]), people), (rated, scorer))
     )
     found = human - automatic
     alike = np.equal.outer(*2 * [family[found.columns].to_numpy()])
@@ -268,7 +273,12 @@ def _correction(
 
 
 def _agreement(
-    labels: pd.DataFrame | None, scores: pd.DataFrame, tau: float, draws: int, seed: int
+    labels: pd.DataFrame | None,
+    scores: pd.DataFrame,
+    tau: float,
+    draws: int,
+    seed: int,
+    scorer_tau: Threshold,
 ) -> dict[str, float] | None:
     """How much wider the intervals of Spearman's correlation are than n alone would make them.
 
@@ -283,7 +293,7 @@ def _agreement(
     """
     if labels is None or labels.empty:
         return None
-    found = concordance(labels, scores, tau, draws, seed)
+    found = concordance(labels, scores, tau, draws, seed, scorer_tau)
     found = found[found["statistic"] == "spearman"].set_index("condition")
     sizes = match_labels(labels, scores).groupby(["condition", "family", "item_id"]).size()
     by_condition = sizes.groupby(level="condition")
