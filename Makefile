@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .NOTPARALLEL:
-.PHONY: all study setup test lint benchmark-release check lock pins clean help
+.PHONY: all study setup test label-studio lint benchmark-release check lock pins clean help
 
 all: study results/report.zip ## set up .venv, run the whole study, write its report (the default)
 
@@ -24,6 +24,9 @@ setup: .venv/.ready ## only set up .venv
 
 test: .venv/.tests ## run the quick tests, the tiny end-to-end study among them
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow" --ignore=tests/study
+
+label-studio: .venv/.ready .venv-label-studio/.ready ## have people label the tasks of a finished run
+	@$(BIN)/python workflow/scripts/label_studio.py
 
 benchmark-release: .venv/.ready ## write what may be published of the web-text items
 	@$(BIN)/snakemake --cores all benchmark_release
@@ -55,6 +58,13 @@ help: ## print this list
 	@$(PYTHON) -m venv .venv
 	@$(PINS) > .venv/requirements.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt
+	@touch $@
+
+# Label Studio brings its own version of nearly everything: an environment of its own.
+.venv-label-studio/.ready: workflow/envs/label_studio.txt
+	@echo "Setting up .venv-label-studio from workflow/envs/label_studio.txt (800 MB, once)"
+	@$(PYTHON) -m venv .venv-label-studio
+	@.venv-label-studio/bin/python -m pip install -q --disable-pip-version-check -r workflow/envs/label_studio.txt
 	@touch $@
 
 .venv/.tests: .venv/.ready tests/requirements.txt

@@ -13,9 +13,19 @@ from expression_leakage.inference.calibration import calibrate
 from expression_leakage.inference.estimates import estimate_all
 from expression_leakage.inference.multiverse import multiverse
 from expression_leakage.inference.specifications import Run
-from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.labelling.aggregation import aggregate
+from expression_leakage.labelling.agreement_report import agreement_report
 from expression_leakage.metrics import item_values, text_values
-from expression_leakage.tables import CONDITIONS, ITEMS, MEASURES
+from expression_leakage.tables import (
+    ANNOTATIONS,
+    CONDITIONS,
+    GOLD_AGREEMENT,
+    ITEMS,
+    LABELS,
+    MEASURES,
+    TASK_KEY,
+    THRESHOLDS,
+)
 
 CLAIMS = Path(__file__).parents[1] / "config" / "claims.yaml"
 ROLES = {
@@ -144,7 +154,58 @@ def _labels(scores, rng):
         np.round(3 * np.clip(rated["sentiment"] + rng.normal(0, 0.3, len(rated)), -1, 1)) / 3
         for _ in range(2)
     ]
-    return pd.concat(rated.assign(sentiment=s, annotator=str(k)) for k, s in enumerate(seen))
+    rated = rated.assign(
+        explained="no", seconds=9.0, created=None, status="submitted", source_file="labels/a.csv",
+        source_row=np.arange(len(rated)) + 2,
+    )  # fmt: skip
+    views = [rated.assign(sentiment=s, annotator=str(k)) for k, s in enumerate(seen)]
+    return pd.concat(views, ignore_index=True)[LABELS.columns]
+
+
+def _answers(ratings):
+    """ANNOTATIONS and TASK_KEY rows behind ratings: no pairs, repeats or checks."""
+    shown = ratings.assign(
+        unit=ratings["task_id"], kind="rating", is_check=False, is_repeat=False, value=np.nan
+    )
+    steps = (3 * ratings["sentiment"]).round().astype(int).astype(str)
+    questions = [
+        shown.assign(question="sentiment", label=steps, value=ratings["sentiment"]),
+        shown.assign(question="explained", label=ratings["explained"]),
+    ]
+    key = shown.drop_duplicates("task_id", ignore_index=True).assign(
+        role="study", flipped=False, control_prompt_id=None, control_sample=np.nan, expected=None
+    )
+    key["position"] = np.arange(len(key))
+    annotations = pd.concat(questions, ignore_index=True)[ANNOTATIONS.columns]
+    return annotations, key[TASK_KEY.columns]
+
+
+def _thresholds():
+    """THRESHOLDS rows of a study that sets no labels aside."""
+    cells = pd.MultiIndex.from_product(
+        [["vader"], ["negative", "positive"], ["epsilon", "tau"]],
+        names=["scorer", "polarity", "quantity"],
+    ).to_frame(index=False)
+    counts = {"n_calibration": 0, "n_items": 0, "n_held_out": 0}
+    numbers = dict.fromkeys(["value", "low", "high", "accuracy", "accuracy_configured"], np.nan)
+    cells = cells.assign(configured=0.05, **numbers, **counts, reason="no labels set aside")
+    return cells[THRESHOLDS.columns]
+
+
+def _gold(rng):
+    """GOLD_AGREEMENT rows of a scorer and of the readers."""
+    statistics = ["spearman", "pearson", "kendall", "auc", "f1", "kappa"]
+    statistics += ["recall_negative", "recall_neutral", "recall_positive", "accuracy"]
+    rows = [
+        (scorer, subset, statistic)
+        for scorer in ("vader", "second reading")
+        for subset, told in {"all": statistics, "sarcasm": ["spearman", "accuracy"]}.items()
+        for statistic in told
+    ]
+    frame = pd.DataFrame(rows, columns=["scorer", "subset", "statistic"])
+    estimate = rng.uniform(0.3, 0.9, len(frame))
+    bounds = {"low": estimate - 0.1, "high": estimate + 0.1}
+    return frame.assign(estimate=estimate, **bounds, n=50, n_excluded=0)[GOLD_AGREEMENT.columns]
 
 
 def _items(scores, rng):
@@ -202,15 +263,13 @@ def study(kind="default", labelled=False, n_items=45, n_samples=2):
         roles=ROLES, labels=aggregate(ratings), draws=100, seed=1,
     )  # fmt: skip
     items = _items(scores, rng)
-    report = {
-        "looked_in": ["labels/*"],
-        "ingest": {"rows": 0, "rejected": {}},
-        "agreement": {"missing": None if labelled else "no labels yet", "n_labels": len(ratings)},
-    }
+    answers, key = _answers(ratings)
     return {
         "estimates": estimate_all(values), "claims": claims, "scores": scores,
         "item_tables": items, "sentences": _sentences(items), "funnel": FUNNEL,
-        "people": aggregate(ratings), "label_report": report,
+        "people": aggregate(ratings), "thresholds": _thresholds(), "gold": _gold(rng),
+        "ingest_report": {"looked_in": ["labels/*"], "ingest": {"rows": 0, "rejected": {}}},
+        "people_report": agreement_report(answers, key, scores, draws=100, seed=1),
         "balance": balance(items).round(6), "specifications": specifications,
         "records": _calibration(),
     }  # fmt: skip

@@ -78,7 +78,7 @@ def test_every_rule_names_the_one_environment():
 def checkout(tmp_path_factory) -> Path:
     """A copy of the checkout, with nothing that a run leaves behind."""
     copy = tmp_path_factory.mktemp("checkout") / "study"
-    left = ".git", ".venv", ".snakemake", "results", ".*_cache", "__pycache__"
+    left = ".git", ".venv*", ".snakemake", "results", ".*_cache", "__pycache__"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*left))
     return copy
 

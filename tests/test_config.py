@@ -4,7 +4,15 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from expression_leakage.config import SCHEMAS, check_config, check_judges, load_models, load_yaml
+from expression_leakage.config import (
+    SCHEMAS,
+    check_config,
+    check_files,
+    check_judges,
+    check_labels,
+    load_models,
+    load_yaml,
+)
 from expression_leakage.errors import InputError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -133,6 +141,30 @@ def test_an_entry_may_name_a_package_in_place_of_a_source(tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(yaml.safe_dump([PACKAGED]), encoding="utf-8")
     assert load_models(path)["m"]["package"] == WHEEL
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"mitigations": ["none", "hypnosis"]}, "no mitigation is named 'hypnosis' — name some of"),
+        ({"calibration": {"apply": True}}, "no labels are set aside for them — raise its share"),
+    ],
+)
+def test_what_labels_are_asked_for_must_be_there(config, labels, said):
+    config["labels"] |= labels
+    check_config(config, "c")
+    with pytest.raises(InputError, match=said):
+        check_labels(config, ["none", "ignore_context"])
+
+
+@pytest.mark.parametrize("key", ["gold", "labels.checks"])
+def test_a_file_that_the_configuration_names_and_is_not_there_is_told(config, key):
+    check_config(config, "c")
+    *way, last = key.split(".")
+    place = config[way[0]] if way else config
+    place[last] = "nowhere.csv"
+    with pytest.raises(InputError, match=f"{key}: no such file: nowhere.csv"):
+        check_files(config)
 
 
 def test_a_missing_file_and_broken_yaml_are_one_line(tmp_path):

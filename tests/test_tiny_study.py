@@ -155,8 +155,13 @@ def test_organisms_are_called_organisms_where_their_results_stand(results):
 
 def test_annotators_see_no_condition_and_no_injection(results):
     key = read(results / "annotation_key.parquet")
-    assert len(key) == 3 * 4 * len(MODELS)
-    shown = (results / "annotation" / "tasks.csv").read_text(encoding="utf-8-sig")
+    drawn = key[key["role"] == "study"]["kind"].value_counts()
+    assert dict(drawn) == {"rating": 3 * 4 * len(MODELS), "pair": 2 * 2 * len(MODELS)}
+    assert set(key["role"]) == {"study", "repeat", "check"}
+    folder = results / "annotation"
+    names = [f"{kind}.{form}" for kind in ("ratings", "pairs") for form in ("csv", "json")]
+    shown = "".join((folder / name).read_text(encoding="utf-8-sig") for name in names)
+    assert (folder / "instructions.pdf").read_bytes().startswith(b"%PDF")
     items = read(results / "benchmark" / "grammar.parquet")
     for hidden in (
         *MODELS,
@@ -264,35 +269,108 @@ def test_claims_changed_after_the_samples_are_told_and_draw_nothing(study, resul
     assert json.loads(found.read_text()) == before
 
 
-@pytest.mark.slow
-def test_peoples_labels_reach_the_verdicts_and_only_what_follows_runs(study, results):
-    with (results / "annotation" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    (study / "labels").mkdir()
-    for annotator in ("one", "two"):
-        for i, row in enumerate(rows):
-            charge = SentimentIntensityAnalyzer().polarity_scores(row["text"])["compound"]
-            row |= {"annotator": annotator, "explained": "no", "seconds": "3"}
-            row["sentiment"] = str(round(3 * charge)) if i else "seven"
-        with (study / "labels" / f"{annotator}.csv").open(
-            "w", encoding="utf-8", newline=""
-        ) as file:
+def answers(text: str) -> dict[str, str]:
+    """What somebody says who feels as the lexicon does."""
+    charge = SentimentIntensityAnalyzer().polarity_scores(text)["compound"]
+    return {"sentiment": str(round(3 * charge)), "explained": "yes" if abs(charge) < 0.2 else "no"}
+
+
+def fill_in_sheets(folder: Path, labels: Path) -> None:
+    """One annotator works in a spreadsheet, and gives one answer that is none."""
+    for name in ("ratings", "pairs"):
+        with (folder / f"{name}.csv").open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            row |= {"annotator": "one", "seconds": "3"}
+            if name == "ratings":
+                row |= answers(row["text"])
+            else:
+                first, second = (int(answers(row[k])["sentiment"]) for k in ("first", "second"))
+                row["preference"] = "neither" if first == second else "first"
+                row["preference"] = "second" if first < second else row["preference"]
+        if name == "ratings":
+            rows[0]["sentiment"] = "seven"
+        with (labels / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
+
+
+def answer_in_label_studio(folder: Path, labels: Path) -> None:
+    """Another works in Label Studio, sees each text one step brighter, and skips one task."""
+    tasks = json.loads((folder / "ratings.json").read_text(encoding="utf-8"))
+    for number, task in enumerate(tasks):
+        said = answers(task["data"]["text"])
+        said["sentiment"] = str(min(3, int(said["sentiment"]) + number % 2))
+        result = [
+            {"from_name": name, "to_name": "text", "type": "choices", "value": {"choices": [one]}}
+            for name, one in said.items()
+        ]
+        stamp = "2026-01-02T03:04:05.000006Z"
+        task["annotations"] = [
+            {"completed_by": 2, "result": result, "was_cancelled": number == 1, "lead_time": 4.5,
+             "created_at": stamp, "updated_at": stamp}
+        ]  # fmt: skip
+    (labels / "two.json").write_text(json.dumps(tasks), encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_peoples_labels_reach_the_verdicts_and_only_what_follows_runs(study, results):
+    labels, folder = study / "labels", results / "annotation"
+    (labels / "adjudicated").mkdir(parents=True)
+    fill_in_sheets(folder, labels)
+    answer_in_label_studio(folder, labels)
     overlay = study / "labelled.yaml"
-    overlay.write_text(
-        (study / "config" / "tiny.yaml").read_text().replace("files: []", "files: [labels/*]")
-    )
+    tiny = (study / "config" / "tiny.yaml").read_text()
+    tiny = tiny.replace("adjudicated: []", "adjudicated: [labels/adjudicated/*]")
+    overlay.write_text(tiny.replace("files: []", "files: [labels/*]"))
     dry = snakemake(study, "--configfile", str(overlay), "--dry-run")
     assert "rule ingest_labels" in dry.stdout
     assert "rule generate" not in dry.stdout
     run = snakemake(study, "--configfile", str(overlay))
     assert run.returncode == 0, run.stdout[-3000:]
-    report = json.loads((results / "annotation" / "ingest_report.json").read_text())
-    assert report["ingest"]["rejected"] == {"unknown label": 2}
-    assert report["agreement"]["n_annotators"] == 2
+    report = json.loads((folder / "ingest_report.json").read_text())["ingest"]
+    assert report["rejected"] == {"cancelled": 1, "unknown label": 1}
+    said = json.loads((folder / "agreement.json").read_text())
+    assert said["n_annotators"] == 2
+    assert 0.5 < said["alpha"]["sentiment"]["interval"]["alpha"] < 1
     claim = json.loads((results / "claims.json").read_text())["claims"]["agreement"]
     assert claim["verdict"] != "not testable"
     spearman = next(e for e in claim["evidence"] if e["n"])
     assert spearman["value"] > 0.8
+    assert "two annotators" not in (results / "paper" / "tables" / "labels.md").read_text()
+
+
+@pytest.mark.slow
+def test_an_adjudicated_label_settles_its_task(study, results):
+    overlay, folder = study / "labelled.yaml", results / "annotation"
+    key = read(results / "annotation_key.parquet").set_index("task_id")
+    rated = read(results / "labels.parquet")
+    task = rated.loc[rated["task_id"].map(key["role"]) == "study", "task_id"].iloc[0]
+    (study / "labels" / "adjudicated" / "settled.csv").write_text(
+        f"task_id,sentiment,explained,annotator\n{task},-3,no,judge\n", encoding="utf-8"
+    )
+    run = snakemake(study, "--configfile", str(overlay))
+    assert run.returncode == 0, run.stdout[-3000:]
+    settled = read(results / "labels.parquet").query("task_id == @task and status == 'adjudicated'")
+    assert settled["sentiment"].tolist() == [-1]
+    said = read(results / "consensus.parquet").query("unit == @task and question == 'sentiment'")
+    assert said["adjudicated"].tolist() == ["-3"]
+    assert json.loads((folder / "agreement.json").read_text())["n_annotators"] == 2
+
+
+@pytest.mark.slow
+def test_labels_set_aside_for_thresholds_are_used_for_no_claim(study, results):
+    overlay = study / "split.yaml"
+    labelled = (study / "labelled.yaml").read_text()
+    split = "labels: {calibration: {share: 0.5, apply: true}, "
+    overlay.write_text(labelled.replace("labels: {", split))
+    whole = set(read(results / "labels.parquet")["item_id"])
+    run = snakemake(study, "--configfile", str(overlay))
+    assert run.returncode == 0, run.stdout[-3000:]
+    used = set(read(results / "labels.parquet")["item_id"])
+    aside = set(read(results / "calibration_labels.parquet")["item_id"])
+    assert used and aside and not used & aside and used | aside == whole
+    thresholds = read(results / "thresholds.parquet")
+    assert set(thresholds["quantity"]) == {"epsilon", "tau"}
+    assert thresholds["n_calibration"].gt(0).all()

@@ -57,7 +57,7 @@ def folder(request, tmp_path_factory):
             ],
             "items": found["item_tables"].groupby("source")["item_id"].nunique().to_dict(),
             "loaded": [{"model": "m", "failed": 3}, {"model": "n", "failed": 0}],
-            "labels": found["label_report"],
+            "labels": found["ingest_report"] | {"agreement": found["people_report"]},
             "sampling": {
                 "temperature": 1.0,
                 "seed": 5,

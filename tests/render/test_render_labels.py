@@ -77,6 +77,7 @@ def agreement(**content):
             worked("9f8e", checks=0, checks_passed=0, sentiment_repeats=0, explained_repeats=0),
             worked("all", n_tasks=60, sentiment_repeats=6),
         ],
+        "pairs": {"missing": "No pair has been labelled."},
     } | content
 
 
@@ -181,6 +182,15 @@ def test_an_annotator_has_checks_self_agreement_and_pace():
     assert table.loc["0a1b", "Same again"] == "sentiment 2 of 3, explained 3 of 3"
     assert table.loc["0a1b", "Seconds a task, median"] == number(12.25)
     assert set(table.loc["9f8e", ["Checks passed", "Same again", "α"]]) == {MISSING}
+
+
+def test_the_scorers_choices_stand_beside_peoples():
+    both = {"accuracy": 0.75, "low": 0.625, "high": 0.875}
+    pairs = {"missing": None, "n_pairs": 20, "n_decided": 12, "accuracy": {"both": both}}
+    table = labels_table(agreement(pairs=pairs)).set_index("Annotator")
+    assert table.loc["scorer", "n"] == "20"
+    assert "0.75 [0.62, 0.88] of 12 decided pairs" in table.loc["scorer", "Note"]
+    assert "scorer" not in set(labels_table(agreement())["Annotator"])
 
 
 def test_without_labels_the_table_says_what_is_missing():

@@ -9,6 +9,7 @@ rule estimate:
             model=MODELS,
         ),
         measures=expand(f"{RESULTS}/measures/{{model}}.parquet", model=MODELS),
+        thresholds=applied_thresholds,
         library=code("workflow/scripts/estimate.py"),
     output:
         estimates=f"{RESULTS}/estimates.parquet",
@@ -36,6 +37,7 @@ rule judge_claims:
         label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],
+        thresholds=applied_thresholds,
         library=code("workflow/scripts/judge_claims.py"),
     output:
         claims=f"{RESULTS}/claims.json",
@@ -66,6 +68,7 @@ rule multiverse:
         label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],
+        thresholds=applied_thresholds,
         library=code("workflow/scripts/multiverse.py"),
     output:
         specifications=f"{RESULTS}/specifications.parquet",
@@ -111,6 +114,7 @@ rule components:
         label_table=f"{RESULTS}/labels.parquet",
         claims=config["claims"],
         mitigations=config["mitigations"],
+        thresholds=applied_thresholds,
         library=code("workflow/scripts/components.py"),
     output:
         components=f"{RESULTS}/components.json",

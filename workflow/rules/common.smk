@@ -19,6 +19,7 @@ from expression_leakage.benchmark.webtext.sources import (
 )
 from expression_leakage.closure import imported_files
 from expression_leakage.config import check_config, check_files, check_judges
+from expression_leakage.config import check_labels
 from expression_leakage.config import load_claims, load_models
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets, what_decides_samples
@@ -29,7 +30,7 @@ FIGURES = {  # each with the results it is drawn from
     "scaling": ["estimates"],
     "polarity": ["estimates"],
     "mitigation": ["claims"],
-    "agreement": ["people", "scores", "claims", "label_report"],
+    "agreement": ["people", "scores", "claims", "ingest_report"],
     "balance": ["balance"],
     "placebo": ["estimates", "claims"],
     "multiverse": ["specifications", "claims"],
@@ -43,6 +44,9 @@ TABLES = [
     "guards",
     "texts",
     "agreement",
+    "labels",
+    "thresholds",
+    "gold",
     "scaling",
     "polarity",
     "polarity_by_model",
@@ -72,6 +76,7 @@ try:
     MODELS = load_models(config["models"])
     check_judges(config, MODELS)
     MITIGATIONS = load_mitigations(config["mitigations"])
+    check_labels(config, MITIGATIONS)
     load_claims(config["claims"])
     read_stems(config["benchmark"]["curated"]["stems"])
     read_injections(config["benchmark"]["curated"]["injections"])
@@ -200,7 +205,7 @@ def figure_sources(wildcards):
         "balance": f"{RESULTS}/benchmark/balance.csv",
         "funnel": f"{RESULTS}/benchmark/webtext_funnel.json",
         "people": f"{RESULTS}/labels.parquet",
-        "label_report": f"{RESULTS}/annotation/ingest_report.json",
+        "ingest_report": f"{RESULTS}/annotation/ingest_report.json",
         "scores": expand(
             f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
             model=MODELS,
@@ -287,11 +292,17 @@ def item_sources():
     return sorted(asked | {"curated", "webtext"})
 
 
-def label_files(wildcards):
-    """People's label files, as far as there are any."""
-    return sorted(
-        f for p in config["labels"]["files"] for f in glob(p) if Path(f).is_file()
+def label_files(key):
+    """An input function for people's label files, as far as there are any."""
+    return lambda wildcards: sorted(
+        {f for p in config["labels"][key] for f in glob(p) if Path(f).is_file()}
     )
+
+
+def applied_thresholds(wildcards):
+    """The calibrated thresholds, where the configuration applies them."""
+    applied = config["labels"]["calibration"]["apply"]
+    return [f"{RESULTS}/thresholds.parquet"] if applied else []
 
 
 def get_final_output():
@@ -299,8 +310,8 @@ def get_final_output():
     return [
         f"{PAPER}/main.pdf",
         f"{RESULTS}/components.json",
-        f"{RESULTS}/annotation/tasks.csv",
-        f"{RESULTS}/annotation/ingest_report.json",
+        f"{RESULTS}/annotation/ratings.csv",
+        f"{RESULTS}/annotation/agreement.md",
         f"{RESULTS}/notebooks/worst_leaks.csv",
         f"{RESULTS}/notebooks/scaling.png",
     ]

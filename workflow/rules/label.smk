@@ -1,16 +1,21 @@
-# Blinded tasks out, people's labels in: docs/labels.md.
+# Blinded tasks out, people's labels in, and what they are worth: docs/labels.md.
 
 
 rule annotation_tasks:
     input:
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
-        instructions="resources/annotation/instructions.md",
+        checks=config["labels"]["checks"],
+        instructions="resources/annotation/instructions.typ",
         library=code("workflow/scripts/annotation_tasks.py"),
     output:
-        sheet=f"{RESULTS}/annotation/tasks.csv",
-        label_studio=f"{RESULTS}/annotation/label_studio.json",
-        labelling_config=f"{RESULTS}/annotation/label_studio.xml",
-        instructions=f"{RESULTS}/annotation/instructions.md",
+        ratings_sheet=f"{RESULTS}/annotation/ratings.csv",
+        ratings_json=f"{RESULTS}/annotation/ratings.json",
+        ratings_config=f"{RESULTS}/annotation/ratings.xml",
+        pairs_sheet=f"{RESULTS}/annotation/pairs.csv",
+        pairs_json=f"{RESULTS}/annotation/pairs.json",
+        pairs_config=f"{RESULTS}/annotation/pairs.xml",
+        instructions_html=f"{RESULTS}/annotation/instructions.html",
+        instructions_pdf=f"{RESULTS}/annotation/instructions.pdf",
         key=f"{RESULTS}/annotation_key.parquet",
     log:
         f"{RESULTS}/logs/annotation_tasks.log",
@@ -19,8 +24,16 @@ rule annotation_tasks:
     conda:
         ENV
     params:
-        items_per_cell=config["labels"]["items_per_cell"],
-        seed=config["labels"]["seed"],
+        labels={
+            name: config["labels"][name]
+            for name in (
+                "items_per_cell",
+                "pairs_per_cell",
+                "mitigations",
+                "repeats",
+                "seed",
+            )
+        },
     script:
         "../scripts/annotation_tasks.py"
 
@@ -28,12 +41,16 @@ rule annotation_tasks:
 rule ingest_labels:
     input:
         key=f"{RESULTS}/annotation_key.parquet",
-        files=label_files,
+        files=label_files("files"),
+        adjudicated=label_files("adjudicated"),
         library=code("workflow/scripts/ingest_labels.py"),
     output:
+        annotations=f"{RESULTS}/annotations.parquet",
         label_table=f"{RESULTS}/labels.parquet",
+        calibration_labels=f"{RESULTS}/calibration_labels.parquet",
         rejected=f"{RESULTS}/annotation/rejected.csv",
         report=f"{RESULTS}/annotation/ingest_report.json",
+        page=f"{RESULTS}/annotation/ingest_report.md",
     log:
         f"{RESULTS}/logs/ingest_labels.log",
     benchmark:
@@ -41,7 +58,62 @@ rule ingest_labels:
     conda:
         ENV
     params:
-        seed=config["labels"]["seed"],
-        patterns=config["labels"]["files"],
+        labels=config["labels"],
     script:
         "../scripts/ingest_labels.py"
+
+
+rule agree:
+    input:
+        annotations=f"{RESULTS}/annotations.parquet",
+        key=f"{RESULTS}/annotation_key.parquet",
+        ratings_json=f"{RESULTS}/annotation/ratings.json",
+        pairs_json=f"{RESULTS}/annotation/pairs.json",
+        scores=expand(
+            f"{RESULTS}/scores/{config['scoring']['primary']}/{{model}}.parquet",
+            model=MODELS,
+        ),
+        library=code("workflow/scripts/agree.py"),
+    output:
+        report=f"{RESULTS}/annotation/agreement.json",
+        page=f"{RESULTS}/annotation/agreement.md",
+        consensus=f"{RESULTS}/consensus.parquet",
+        adjudicate_ratings=f"{RESULTS}/annotation/adjudicate_ratings.csv",
+        adjudicate_pairs=f"{RESULTS}/annotation/adjudicate_pairs.csv",
+    log:
+        f"{RESULTS}/logs/agree.log",
+    benchmark:
+        f"{RESULTS}/timings/agree.tsv"
+    conda:
+        ENV
+    params:
+        inference=config["inference"],
+    script:
+        "../scripts/agree.py"
+
+
+rule calibrate_thresholds:
+    input:
+        calibration_labels=f"{RESULTS}/calibration_labels.parquet",
+        label_table=f"{RESULTS}/labels.parquet",
+        annotations=f"{RESULTS}/annotations.parquet",
+        key=f"{RESULTS}/annotation_key.parquet",
+        scores=expand(
+            f"{RESULTS}/scores/{{scorer}}/{{model}}.parquet",
+            scorer=SCORERS,
+            model=MODELS,
+        ),
+        library=code("workflow/scripts/calibrate_thresholds.py"),
+    output:
+        thresholds=f"{RESULTS}/thresholds.parquet",
+    log:
+        f"{RESULTS}/logs/calibrate_thresholds.log",
+    benchmark:
+        f"{RESULTS}/timings/calibrate_thresholds.tsv"
+    conda:
+        ENV
+    params:
+        metrics=config["metrics"],
+        inference=config["inference"],
+    script:
+        "../scripts/calibrate_thresholds.py"

@@ -43,7 +43,10 @@ rule tables:
             f"{RESULTS}/calibration/{{scenario}}.parquet", scenario=SCENARIOS
         ),
         generations=expand(f"{RESULTS}/generations/{{model}}.parquet", model=MODELS),
-        label_report=f"{RESULTS}/annotation/ingest_report.json",
+        ingest_report=f"{RESULTS}/annotation/ingest_report.json",
+        people_report=f"{RESULTS}/annotation/agreement.json",
+        thresholds=f"{RESULTS}/thresholds.parquet",
+        gold=f"{RESULTS}/gold_agreement.parquet",
         library=code("workflow/scripts/tables.py"),
     output:
         scorecard=report(

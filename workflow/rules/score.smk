@@ -26,6 +26,51 @@ rule score:
         "../scripts/score.py"
 
 
+rule score_gold:
+    input:
+        gold=config["gold"],
+        template=lambda w: SCORERS[w.scorer].get("prompt", []),
+        library=code("workflow/scripts/score_gold.py"),
+    output:
+        scores=f"{RESULTS}/gold/{{scorer}}.parquet",
+    log:
+        f"{RESULTS}/logs/score_gold/{{scorer}}.log",
+    benchmark:
+        f"{RESULTS}/timings/score_gold/{{scorer}}.tsv"
+    conda:
+        ENV
+    threads: lambda w: (judge(w) or {}).get("threads", 1)
+    resources:
+        gpu=lambda w: (judge(w) or SCORERS[w.scorer]).get("gpus", 0),
+        mem_mb=lambda w: (judge(w) or {}).get("mem_mb", 2000),
+    params:
+        scorer=lambda w: SCORERS[w.scorer],
+        judge=lambda w: judge(w) and what_decides_samples(judge(w)),
+        sentences=config["scoring"]["sentences"],
+    script:
+        "../scripts/score_gold.py"
+
+
+rule gold_agreement:
+    input:
+        gold=config["gold"],
+        scores=expand(f"{RESULTS}/gold/{{scorer}}.parquet", scorer=SCORERS),
+        library=code("workflow/scripts/gold_agreement.py"),
+    output:
+        agreement=f"{RESULTS}/gold_agreement.parquet",
+    log:
+        f"{RESULTS}/logs/gold_agreement.log",
+    benchmark:
+        f"{RESULTS}/timings/gold_agreement.tsv"
+    conda:
+        ENV
+    params:
+        tau=config["metrics"]["tau"],
+        inference=config["inference"],
+    script:
+        "../scripts/gold_agreement.py"
+
+
 rule measure:
     input:
         generations=f"{RESULTS}/generations/{{model}}.parquet",

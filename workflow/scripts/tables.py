@@ -29,6 +29,7 @@ with logged(snakemake.log[0]) as log:
         params.asked,
         params.settings,
     )
-    write_json(snakemake.output.study, facts | {"captions": said, "labels": found["label_report"]})
+    people = found["ingest_report"] | {"agreement": found["people_report"]}
+    write_json(snakemake.output.study, facts | {"captions": said, "labels": people})
     write_json(snakemake.output.claims, found["claims"])
     log.info("%s", list(tables))

@@ -1,6 +1,6 @@
 """Read and check what a user configures: one line of error, naming file, key and remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -219,6 +219,30 @@ def check_judges(config: dict, models: dict[str, dict]) -> None:
             raise InputError(where, f"{asked!r} has a budget, which a judge is not held to", remedy)
 
 
+def check_labels(config: dict, mitigations: Collection[str]) -> None:
+    """Check what is to be labelled, and that thresholds are calibrated before they are applied.
+
+    Parameters
+    ----------
+    mitigations
+        Names of the mitigations that there are.
+
+    Raises
+    ------
+    InputError
+        Labels are asked of a mitigation that is none, or calibrated thresholds are to be applied
+        and no labels are set aside for them.
+    """
+    labels = config["labels"]
+    for name in labels["mitigations"]:
+        if name not in mitigations:
+            remedy = f"name some of {', '.join(mitigations)}"
+            raise InputError("labels.mitigations", f"no mitigation is named {name!r}", remedy)
+    if labels["calibration"]["apply"] and not labels["calibration"]["share"]:
+        what = "calibrated thresholds are to be applied, and no labels are set aside for them"
+        raise InputError("labels.calibration", what, "raise its share above 0")
+
+
 def load_claims(path: str | Path) -> dict:
     """Read the declared claims and check them against ``claims.schema.yaml``.
 
@@ -250,7 +274,11 @@ def check_files(config: dict) -> None:
     InputError
         Names the key and the file.
     """
-    named = {"organism.grammar": config["organism"]["grammar"]}
+    named = {
+        "organism.grammar": config["organism"]["grammar"],
+        "labels.checks": config["labels"]["checks"],
+        "gold": config["gold"],
+    }
     for name, scorer in config["scoring"]["scorers"].items():
         if scorer["kind"] == "judge":
             named[f"scoring.scorers.{name}.prompt"] = scorer["prompt"]

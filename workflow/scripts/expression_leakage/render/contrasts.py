@@ -125,7 +125,7 @@ def _threshold(ax: Axes, changes: pd.DataFrame, at: float, share: float) -> None
 
 @mpl.rc_context(style.RC)
 def agreement(
-    people: pd.DataFrame, scores: pd.DataFrame, claims: dict, label_report: dict
+    people: pd.DataFrame, scores: pd.DataFrame, claims: dict, ingest_report: dict
 ) -> Figure:  # fmt: skip
     """The automatic score against people's mean rating; without labels, what is missing.
 
@@ -137,13 +137,13 @@ def agreement(
         SCORES rows of the primary scorer, at least those of the labelled continuations.
     claims
         Content of ``claims.json``.
-    label_report
+    ingest_report
         Content of ``ingest_report.json``.
     """
     matched = match_labels(people, scores) if len(people) else people.assign(human=[])
     matched = matched.dropna(subset=["human", "sentiment"])
     if matched.empty:
-        return style.message("No labels by people yet", missing_labels(label_report))
+        return style.message("No labels by people yet", missing_labels(ingest_report))
     figure = style.new_figure(78)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _scatter(left, matched)
@@ -153,13 +153,13 @@ def agreement(
     return figure
 
 
-def missing_labels(label_report: dict) -> str:
+def missing_labels(ingest_report: dict) -> str:
     """What is missing for a comparison with people, and how to supply it."""
-    places = ", ".join(label_report["looked_in"]) or "nowhere: labels.files is empty"
-    rejected = sum(label_report["ingest"]["rejected"].values())
+    places = ", ".join(ingest_report["looked_in"]) or "nowhere: labels.files is empty"
+    rejected = sum(ingest_report["ingest"]["rejected"].values())
     said = f"Files looked for: {places}."
-    if label_report["ingest"]["rows"]:
-        said += f" Rows read: {label_report['ingest']['rows']}, rejected: {rejected}."
+    if ingest_report["ingest"]["rows"]:
+        said += f" Rows read: {ingest_report['ingest']['rows']}, rejected: {rejected}."
     return (
         f"{said}\nThe automatic score cannot be compared with human judgment without them.\n"
         "Give the exported tasks to annotators and run again: docs/labels.md says how."

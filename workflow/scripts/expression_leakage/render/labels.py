@@ -81,7 +81,17 @@ def labels_table(agreement: dict) -> pd.DataFrame:
         _question_row(question, counts, agreement, work[0])
         for question, counts in agreement["by_question"].items()
     ]
-    return pd.DataFrame(rows + [_annotator_row(record) for record in work])
+    scorer = [] if agreement["pairs"]["missing"] else [_scorer_row(agreement["pairs"])]
+    return pd.DataFrame(rows + scorer + [_annotator_row(record) for record in work])
+
+
+def _scorer_row(pairs: dict) -> dict[str, str]:
+    both = pairs["accuracy"]["both"]
+    share = interval(*map(both.get, ("accuracy", "low", "high")), digits=2)
+    note = f"prefers what people prefer: {share} of {pairs['n_decided']} decided pairs"
+    return _labels_row(
+        {"Annotator": "scorer", "Question": "preference", "n": str(pairs["n_pairs"]), "Note": note}
+    )
 
 
 def _question_row(question: str, counts: dict, agreement: dict, together: dict) -> dict[str, str]:

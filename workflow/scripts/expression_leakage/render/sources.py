@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from expression_leakage.labelling.agreement import aggregate
+from expression_leakage.labelling.aggregation import aggregate
 from expression_leakage.tables import (
     CALIBRATION,
     ESTIMATES,
+    GOLD_AGREEMENT,
     ITEMS,
     LABELS,
     SCORES,
     SENTENCES,
     SPECIFICATIONS,
+    THRESHOLDS,
     read_table,
 )
 
@@ -29,12 +31,15 @@ READERS: dict[str, Callable[..., object]] = {
     "estimates": lambda path: read_table(path, ESTIMATES),
     "funnel": _read_json,
     "item_tables": lambda paths: read_table(paths, ITEMS),
-    "label_report": _read_json,
+    "gold": lambda path: read_table(path, GOLD_AGREEMENT),
+    "ingest_report": _read_json,
+    "people_report": _read_json,
     "people": lambda path: aggregate(read_table(path, LABELS)),
     "records": lambda paths: read_table(paths, CALIBRATION),
     "scores": lambda paths: read_table(paths, SCORES),
     "sentences": lambda path: read_table(path, SENTENCES),
     "specifications": lambda path: read_table(path, SPECIFICATIONS),
+    "thresholds": lambda path: read_table(path, THRESHOLDS),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from expression_leakage.render import by_claim
+from expression_leakage.render import by_claim, labels
 from expression_leakage.render.calibration import calibration_table, verdict_table
 from expression_leakage.render.contrasts import MATCHED
 from expression_leakage.render.formats import compact_count, interval, number
@@ -193,8 +193,8 @@ def build_tables(
     Parameters
     ----------
     material
-        Of `sources.read_sources`: estimates, claims, item_tables, sentences, funnel, balance,
-        specifications and records.
+        Of `sources.read_sources`: estimates, claims, people_report, thresholds, gold,
+        item_tables, sentences, funnel, balance, specifications and records.
     roles
         Role of each prompt wrapper.
     """
@@ -206,6 +206,9 @@ def build_tables(
         "guards": guards(looked_up, claims),
         "texts": texts(looked_up),
         "agreement": by_claim.agreement(claims),
+        "labels": labels.labels_table(material["people_report"]),
+        "thresholds": labels.thresholds_table(material["thresholds"]),
+        "gold": labels.gold_table(material["gold"], claims["scorer"]),
         "scaling": by_claim.scaling(claims),
         "polarity": by_claim.polarity(claims),
         "polarity_by_model": by_claim.polarity_by_model(claims, looked_up.models),
@@ -256,6 +259,7 @@ def captions(
         "agreement": f"Automatic sentiment by {scorer} against people's ratings, pooled and within"
         " each condition, beside people against each other. n is labelled continuations and their"
         f" items. {ci}",
+        **labels.CAPTIONS,
         "scaling": "Leakage against log10 parameters: model-level tests (n is models), slopes for"
         " these checkpoints (n is items, and intervals are clustered by item), and reference tests"
         " that take sample pairs or items for replicates of a model.",
@@ -292,4 +296,5 @@ def captions(
     note += f" {QUANTISED.format(' and '.join(packages))}" if packages else ""
     # Of no model at all.
     planted = {"benchmark", "calibration", "calibration_verdicts", "funnel", "webtext_items"}
+    planted |= {"gold", "labels"}
     return {name: text + ("" if name in planted else note) for name, text in said.items()}
