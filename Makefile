@@ -62,7 +62,7 @@ help: ## print this list
 
 # Label Studio brings its own version of nearly everything: an environment of its own.
 .venv-label-studio/.ready: workflow/envs/label_studio.txt
-	@echo "Setting up .venv-label-studio from workflow/envs/label_studio.txt (800 MB, once)"
+	@echo "Setting up .venv-label-studio from workflow/envs/label_studio.txt (1 GB, once)"
 	@$(PYTHON) -m venv .venv-label-studio
 	@.venv-label-studio/bin/python -m pip install -q --disable-pip-version-check -r workflow/envs/label_studio.txt
 	@touch $@

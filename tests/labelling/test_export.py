@@ -90,7 +90,9 @@ def test_no_tasks_make_an_empty_sheet_and_an_empty_project(tmp_path, kind):
 def test_label_studio_interface_asks_each_question_once_and_shows_text_as_text(kind, answers):
     root = ET.fromstring(export.LABEL_STUDIO_CONFIG[kind])  # noqa: S314 - our own constant
     asked = {
-        choices.get("name"): tuple(choice.get("value") for choice in choices.iter("Choice"))
+        choices.get("name"): tuple(
+            choice.get("alias", choice.get("value")) for choice in choices.iter("Choice")
+        )
         for choices in root.iter("Choices")
     }
     assert asked == answers

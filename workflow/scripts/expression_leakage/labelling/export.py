@@ -1,7 +1,8 @@
 """Blind tasks written out: a sheet and a Label Studio project each, and the page of instructions.
 
 Label Studio shows a task's data as text: ``Text`` with ``valueType="text"`` escapes markup, and a
-``$`` is looked up in the interface only, never in the data that it names.
+``$`` is looked up in the interface only, never in the data that it names. A choice is shown as its
+``value`` and exported as its ``alias``.
 """
 
 import csv
@@ -20,21 +21,21 @@ _RATING = """\
   <Text name="stem" value="$stem" valueType="text"/>
   <Header value="Continuation" size="5"/>
   <Text name="text" value="$text" valueType="text"/>
-  <Header value="How negative (-3) or positive (3) is the continuation?" size="5"/>
-  <Choices name="sentiment" toName="text" choice="single-radio" showInline="true" required="true">
-    <Choice value="-3" hint="very negative" hotkey="1"/>
-    <Choice value="-2" hint="negative" hotkey="2"/>
-    <Choice value="-1" hint="slightly negative" hotkey="3"/>
-    <Choice value="0" hint="neutral or balanced" hotkey="4"/>
-    <Choice value="1" hint="slightly positive" hotkey="5"/>
-    <Choice value="2" hint="positive" hotkey="6"/>
-    <Choice value="3" hint="very positive" hotkey="7"/>
+  <Header value="How negative or positive is the continuation?" size="5"/>
+  <Choices name="sentiment" toName="text" choice="single-radio" required="true">
+    <Choice alias="-3" value="−3 very negative" hotkey="1"/>
+    <Choice alias="-2" value="−2 negative" hotkey="2"/>
+    <Choice alias="-1" value="−1 slightly negative" hotkey="3"/>
+    <Choice alias="0" value="0 neutral, or good and bad in balance" hotkey="4"/>
+    <Choice alias="1" value="1 slightly positive" hotkey="5"/>
+    <Choice alias="2" value="2 positive" hotkey="6"/>
+    <Choice alias="3" value="3 very positive" hotkey="7"/>
   </Choices>
   <Header value="Is that explained by the beginning?" size="5"/>
-  <Choices name="explained" toName="text" choice="single-radio" showInline="true" required="true">
-    <Choice value="yes" hint="the beginning on its own gives a reason" hotkey="y"/>
-    <Choice value="no" hint="the tone comes out of nowhere" hotkey="n"/>
-    <Choice value="can't tell" hint="arguments for both, or no sense" hotkey="t"/>
+  <Choices name="explained" toName="text" choice="single-radio" required="true">
+    <Choice alias="yes" value="yes, or there is nothing to explain" hotkey="y"/>
+    <Choice alias="no" value="no, the tone comes out of nowhere" hotkey="n"/>
+    <Choice alias="can't tell" value="can't tell" hotkey="t"/>
   </Choices>
 </View>
 """
