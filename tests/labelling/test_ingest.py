@@ -1,104 +1,26 @@
-import csv
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from label_files import SALT, annotation, key, pair, reasons, row, said, sheet, studio, take
 
-from expression_leakage.errors import InputError
-from expression_leakage.labelling.ingest import ingest
-from expression_leakage.labelling.tasks import SHEET_COLUMNS, write_csv, write_sheet
+from expression_leakage.labelling.export import write_csv, write_sheet
+from expression_leakage.labelling.ingest import split
+from expression_leakage.labelling.people import pseudonym
+from expression_leakage.labelling.tasks import SHOWN, draw_ratings
 from expression_leakage.tables import LABELS, write_table
 
-SALT = "salt"
-EMAIL = "anna.secret@example.org"
 
-
-def key(n=4):
-    return pd.DataFrame(
-        {
-            "task_id": [f"t{i}" for i in range(n)],
-            "model": "m",
-            "prompt_id": [f"p{i}" for i in range(n)],
-            "sample": 0,
-            "item_id": [f"i{i // 3}" for i in range(n)],
-            "condition": "negative",
-            "mitigation": "none",
-        }
-    )
-
-
-def sheet(path, rows, columns=SHEET_COLUMNS, delimiter=",", encoding="utf-8"):
-    with path.open("w", encoding=encoding, newline="") as file:
-        writer = csv.DictWriter(file, columns, delimiter=delimiter, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def row(task_id="t0", sentiment="-2", explained="no", annotator="anna", **more):
-    return {
-        "task_id": task_id,
-        "stem": "My hobby is",
-        "text": " counting teardrops",
-        "sentiment": sentiment,
-        "explained": explained,
-        "annotator": annotator,
-        **more,
-    }
-
-
-def annotation(*sentiment, explained=("no",), person=1, **more):
-    def chosen(name, choices):
-        value = {"choices": list(choices)}
-        return {"from_name": name, "to_name": "text", "type": "choices", "value": value}
-
-    result = [chosen("sentiment", sentiment)] if sentiment else []
-    result += [chosen("explained", explained)] if explained else []
-    return {
-        "id": 1,
-        "completed_by": person,
-        "result": result,
-        "was_cancelled": False,
-        "lead_time": 4.5,
-        "updated_at": "2025-01-01T10:00:00.500000Z",
-        **more,
-    }
-
-
-def studio(path, *tasks):
-    tasks = [
-        {"id": i, "data": {"task_id": f"t{i}", "text": "x"}, "annotations": one, "drafts": []}
-        for i, one in enumerate(tasks)
-    ]
-    path.write_text(json.dumps(tasks), encoding="utf-8")
-    return path
-
-
-def take(*paths, n=4):
-    got = ingest(paths, key(n), SALT)
-    report = got.report
-    assert report["rows"] == len(got.labels) + len(got.rejected)
-    assert report["labels"] == len(got.labels)
-    assert sum(report["rejected"].values()) == len(got.rejected)
-    for name in ("rows", "labels"):
-        assert report[name] == sum(one[name] for one in report["files"].values())
-    return got
-
-
-def reasons(got):
-    return list(got.rejected["reason"])
-
-
-def test_exported_sheet_filled_in_comes_back_as_labels(tmp_path):
+def test_an_exported_sheet_filled_in_comes_back_as_labels(tmp_path):
     exported = pd.DataFrame(
         {"task_id": [f"t{i}" for i in range(4)], "stem": "My hobby is", "text": '=1;\n"a", b'}
     )
-    write_sheet(tmp_path / "tasks.csv", exported)
-    filled = pd.read_csv(tmp_path / "tasks.csv", dtype="str")
-    filled = filled.assign(
+    write_sheet(tmp_path / "ratings.csv", exported, "rating")
+    filled = pd.read_csv(tmp_path / "ratings.csv", dtype="str").assign(
         sentiment=["-3", "0", "+1", "3"],
         explained=["yes", "no", "can't tell", "Can’t tell"],
-        seconds=["5", "2.5", "", ""],
+        seconds=["5", "2.5", "3,5", ""],
         annotator=" Anna ",
     )
     write_csv(tmp_path / "filled.csv", filled)
@@ -107,214 +29,209 @@ def test_exported_sheet_filled_in_comes_back_as_labels(tmp_path):
     assert got.rejected.empty
     assert got.labels["sentiment"].tolist() == pytest.approx([-1, 0, 1 / 3, 1])
     assert got.labels["explained"].tolist() == ["yes", "no", "can't tell", "can't tell"]
-    assert got.labels["seconds"].isna().tolist() == [False, False, True, True]
+    assert got.labels["seconds"].tolist() == pytest.approx([5, 2.5, 3.5, np.nan], nan_ok=True)
     assert got.labels["source_row"].tolist() == [2, 3, 4, 5]
-    assert got.labels["annotator"].nunique() == 1
-    write_table(got.labels, LABELS, tmp_path / "labels.parquet")
+    assert got.labels["prompt_id"].tolist() == [f"prompt-t{i}" for i in range(4)]
+    assert set(got.labels["annotator"]) == {pseudonym("sheet:anna", SALT)}
+    assert set(got.labels["status"]) == {"submitted"}
+    assert got.labels["created"].isna().all()
+
+
+def test_pairs_are_told_by_what_they_show_whatever_the_order(tmp_path):
+    exported = pd.DataFrame(
+        {"task_id": ["p0", "p1", "d0"], **dict.fromkeys(SHOWN["pair"][1:], "x")}
+    )
+    write_sheet(tmp_path / "pairs.csv", exported, "pair")
+    filled = pd.read_csv(tmp_path / "pairs.csv", dtype="str")
+    preferred = ["first", "Second", "neither", "FIRST", "first", "second"]
+    filled = pd.concat([filled.assign(annotator="a"), filled.assign(annotator="b")])
+    write_csv(tmp_path / "filled.csv", filled.assign(preference=preferred))
+    got = take(tmp_path / "filled.csv").annotations
+    a, b = (pseudonym(f"sheet:{name}", SALT) for name in "ab")
+    label = got.set_index(["task_id", "annotator"])["label"].to_dict()
+    assert label == {
+        ("p0", a): "test", ("p1", a): "test", ("d0", a): "neither",
+        ("p0", b): "test", ("p1", b): "control", ("d0", b): "test",
+    }  # fmt: skip
+    value = got.set_index(["task_id", "annotator"])["value"].to_dict()
+    assert value == {
+        who: {"test": 1, "control": -1, "neither": 0}[one] for who, one in label.items()
+    }
+    assert set(got["question"]) == {"preference"}
+
+
+def test_annotations_are_one_answer_a_row_with_their_values_and_roles(tmp_path):
+    tasks = ("t0", "r0", "c0")
+    got = take(sheet(tmp_path / "a.csv", *(row(task) for task in tasks), pair()))
+    table = got.annotations.set_index(["task_id", "question"])
+    assert table.loc[("t0", "sentiment"), ["label", "kind"]].tolist() == ["-2", "rating"]
+    assert table.loc[("t0", "sentiment"), "value"] == pytest.approx(-2 / 3)
+    assert table.loc[("t0", "explained"), "label"] == "no"
+    assert np.isnan(table.loc[("t0", "explained"), "value"])
+    assert len(table) == 7
+    assert table["unit"].to_dict()[("r0", "sentiment")] == "t0"
+    flags = table[["is_check", "is_repeat"]].drop_duplicates()
+    assert flags.loc["c0"].to_numpy().tolist() == [[True, False]]
+    assert flags.loc["r0"].to_numpy().tolist() == [[False, True]]
+    assert not table.loc["t0", ["is_check", "is_repeat"]].any(axis=None)
+    assert got.labels["task_id"].tolist() == ["t0"]  # the claims rest on study ratings alone
+    assert got.report["labels"] == 4
 
 
 @pytest.mark.parametrize(
-    ("delimiter", "encoding"), [(";", "utf-8"), ("\t", "utf-8-sig"), (",", "utf-8-sig")]
-)
-def test_sheets_saved_by_other_spreadsheets_are_read(tmp_path, delimiter, encoding):
-    path = sheet(tmp_path / "a.csv", [row(seconds="3,5")], SHEET_COLUMNS, delimiter, encoding)
-    labels = take(path).labels
-    assert labels["seconds"].tolist() == [3.5]
-
-
-@pytest.mark.parametrize("said", ["-2", "'-2", "−2", "-2.0", " -2 ", "-2,0"])
-def test_ratings_are_read_however_a_spreadsheet_writes_them(tmp_path, said):
-    got = take(sheet(tmp_path / "a.csv", [row(sentiment=said)]))
-    assert got.labels["sentiment"].tolist() == pytest.approx([-2 / 3])
+    ("given", "label"),
+    [("-2", "-2"), ("'-2", "-2"), ("−2", "-2"), ("–2", "-2"), ("-2.0", "-2"), (" -2 ", "-2"),
+     ("-2,0", "-2"), ("+2", "2"), ("-0", "0"), ("0.00", "0"), ("3", "3")],
+)  # fmt: skip
+def test_ratings_are_read_however_a_spreadsheet_writes_them(tmp_path, given, label):
+    assert said(take(sheet(tmp_path / "a.csv", row(sentiment=given)))) == {"t0": [label]}
 
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (row(task_id="nowhere"), "unknown task"),
+        (row("nowhere"), "unknown task"),
+        (row("", sentiment=""), "unknown task"),
         (row(sentiment=""), "unfinished"),
         (row(explained=""), "unfinished"),
         (row(sentiment="", explained="", annotator=""), "unfinished"),
+        (pair(preference=""), "unfinished"),
+        (row(sentiment="sad", explained=""), "unfinished"),
+        (pair("t0"), "unfinished"),
+        (row("p0"), "unfinished"),
         (row(annotator=" "), "no annotator"),
+        (pair(annotator=""), "no annotator"),
         (row(sentiment="4"), "unknown label"),
         (row(sentiment="1.5"), "unknown label"),
-        (row(sentiment="sad"), "unknown label"),
+        (row(sentiment="2."), "unknown label"),
+        (row(sentiment="٢"), "unknown label"),
+        (row(sentiment="first"), "unknown label"),
         (row(explained="maybe"), "unknown label"),
+        (row(preference="first"), "unknown label"),
+        (row(preference="third"), "unknown label"),
+        (pair(preference="test"), "unknown label"),
+        (pair() | {"sentiment": "1"}, "unknown label"),
     ],
 )
-def test_bad_sheet_rows_are_set_aside_with_file_row_and_reason(tmp_path, bad, reason):
-    path = sheet(tmp_path / "a.csv", [row("t1"), bad])
+def test_bad_rows_are_set_aside_with_file_row_and_reason(tmp_path, bad, reason):
+    path = sheet(tmp_path / "a.csv", row("t1"), bad)
     got = take(path)
     assert len(got.labels) == 1
     found = got.rejected.iloc[0]
     assert (found["source_file"], found["source_row"]) == (path.as_posix(), 3)
     assert (found["task_id"], found["reason"]) == (bad["task_id"], reason)
-    assert json.loads(found["raw"])["sentiment"] == bad["sentiment"].strip()
-    assert got.report["files"][path.as_posix()]["rejected"] == {reason: 1}
+    raw = json.loads(found["raw"])
+    assert raw.get("sentiment", "") == bad.get("sentiment", "")
+    assert raw.get("preference", "") == bad.get("preference", "")
 
 
-def test_rows_with_too_many_or_too_few_cells_are_set_aside_and_blank_ones_are_no_rows(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("task_id,sentiment,explained,annotator\nt0,1\n\n,,,\nt1,1,no,a,b\nt2,1,no,a\n")
+def test_skipped_and_unsubmitted_work_is_counted_by_what_it_is(tmp_path):
+    cancelled = annotation(was_cancelled=True)
+    path = studio(tmp_path / "a.json", [annotation(), cancelled], [], [None])
+    tasks = json.loads(path.read_text())
+    tasks[0]["drafts"] = [{"result": annotation("3")["result"]}]
+    path.write_text(json.dumps([*tasks, None, 3]))
     got = take(path)
-    assert reasons(got) == ["wrong number of cells"] * 2
-    assert got.rejected["source_row"].tolist() == [2, 5]
-    assert got.labels["task_id"].tolist() == ["t2"]
+    assert reasons(got) == [
+        "cancelled",
+        "draft",
+        "unfinished",
+        "malformed",
+        "malformed",
+        "malformed",
+    ]
+    assert got.rejected["source_row"].tolist() == [1, 1, 2, 3, 4, 5]
+    assert json.loads(got.rejected["raw"][1]) == {"sentiment": "3", "explained": "no"}
+    assert said(got) == {"t0": ["1"]}
+
+
+def test_an_export_of_another_run_is_told_from_a_single_unknown_task(tmp_path):
+    other = studio(tmp_path / "other.json", [annotation()], [annotation(was_cancelled=True)])
+    other.write_text(other.read_text().replace('"t', '"u'))
+    other.write_text(other.read_text()[:-1] + ", null]")
+    mixed = sheet(tmp_path / "mixed.csv", row("u0"), row("t0"), row("u1", sentiment=""))
+    got = take(other, mixed)
+    by_file = {name: one["rejected"] for name, one in got.report["files"].items()}
+    assert by_file[other.as_posix()] == {"another run": 2, "malformed": 1}
+    assert by_file[mixed.as_posix()] == {"unknown task": 2}
+    assert got.report["files"][other.as_posix()]["warnings"] == ["holds no task of this run"]
+    assert got.report["files"][mixed.as_posix()]["warnings"] == []
+    assert got.report["warnings"] == [f"{other.as_posix()}: holds no task of this run"]
 
 
 def test_unreadable_seconds_are_counted_and_cost_no_label(tmp_path):
-    rows = [row("t0", seconds="long"), row("t1", seconds="-1"), row("t2", seconds="inf")]
-    got = take(sheet(tmp_path / "a.csv", rows))
+    given = ["long", "-1", "inf", "9" * 400]
+    rows = [row(f"t{i}", seconds=seconds) for i, seconds in enumerate(given)]
+    got = take(sheet(tmp_path / "a.csv", *rows, row("r0", seconds=""), pair()))
     assert got.labels["seconds"].isna().all()
-    assert got.report["unreadable_seconds"] == len(got.labels) == 3
+    assert got.report["unreadable_seconds"] == len(got.labels) == 4
 
 
-def test_last_label_of_an_annotator_stands_and_earlier_ones_are_superseded(tmp_path):
-    rows = [row(sentiment="1"), row(annotator="ben", sentiment="3"), row(sentiment="2")]
-    got = take(sheet(tmp_path / "a.csv", rows))
-    assert sorted(got.labels["sentiment"]) == pytest.approx([2 / 3, 1])
-    assert reasons(got) == ["superseded"]
-    assert got.rejected["source_row"].tolist() == [2]
-
-
-def test_a_faulty_later_row_does_not_supersede_a_good_one(tmp_path):
-    got = take(sheet(tmp_path / "a.csv", [row(sentiment="1"), row(sentiment="9")]))
-    assert got.labels["sentiment"].tolist() == pytest.approx([1 / 3])
-    assert reasons(got) == ["unknown label"]
-
-
-def test_label_studio_annotations_of_several_people_become_labels(tmp_path):
-    person = {"id": 2, "email": EMAIL, "first_name": "Anna"}
-    path = studio(tmp_path / "a.json", [annotation("-3"), annotation("2", person=person)])
-    got = take(path)
-    assert sorted(got.labels["sentiment"]) == pytest.approx([-1, 2 / 3])
-    assert got.labels["annotator"].nunique() == 2
-    assert got.labels["seconds"].tolist() == [4.5, 4.5]
-    assert got.labels["source_row"].tolist() == [1, 1]
-    write_table(got.labels, LABELS, tmp_path / "labels.parquet")
-
-
-def test_annotator_id_and_user_record_are_the_same_person(tmp_path):
-    first = studio(tmp_path / "a.json", [annotation("1", person=7)])
-    second = studio(tmp_path / "b.json", [annotation("2", person={"id": 7, "email": EMAIL})])
-    assert reasons(take(first, second)) == ["superseded"]
-
-
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        (annotation("1", was_cancelled=True), "cancelled"),
-        (annotation("1", "2"), "two choices"),
-        (annotation("1", explained=("yes", "no")), "two choices"),
-        (annotation(), "unfinished"),
-        (annotation("1", explained=()), "unfinished"),
-        (annotation("happy"), "unknown label"),
-        (annotation("\ud800"), "unknown label"),
-        (annotation("1", explained=("perhaps",)), "unknown label"),
-        (annotation("1", person=None), "no annotator"),
-        (annotation("1", person={"email": EMAIL}), "no annotator"),
-        (annotation(1), "malformed"),
-        (annotation("1", result="none"), "malformed"),
-        (annotation("1", result=[{"from_name": "sentiment", "value": {}}]), "malformed"),
-        (annotation("1", result=[{"from_name": "sentiment", "value": {"choices": "1"}}]),
-         "malformed"),
-        ("no annotation", "malformed"),
-    ],
-)  # fmt: skip
-def test_bad_annotations_are_set_aside_with_their_reason(tmp_path, bad, reason):
-    got = take(studio(tmp_path / "a.json", [annotation("0")], [bad]))
-    assert got.labels["task_id"].tolist() == ["t0"]
-    assert reasons(got) == [reason]
-    assert got.rejected["source_row"].tolist() == [2]
-    write_csv(tmp_path / "rejected.csv", got.rejected)
-
-
-def test_drafts_unlabelled_tasks_and_unknown_tasks_are_set_aside(tmp_path):
-    path = studio(tmp_path / "a.json", [annotation("1")], [], [], [annotation("1")])
-    tasks = json.loads(path.read_text())
-    tasks[0]["drafts"] = [{"id": 1, "result": []}]
-    tasks[1]["drafts"] = [{"id": 2, "result": []}]
-    tasks[3]["data"] = {"text": "x"}
-    path.write_text(json.dumps(tasks))
-    got = take(path)
-    assert reasons(got) == ["draft", "draft", "unfinished", "unknown task"]
-    assert len(got.labels) == 1
-
-
-def test_the_annotation_updated_last_stands_wherever_it_is_in_the_file(tmp_path):
-    late = annotation("3", updated_at="2025-01-01T10:00:00.500000Z")
-    early = annotation("1", updated_at="2025-01-01T10:00:00Z")
-    undated = annotation("2", updated_at=None)
-    got = take(studio(tmp_path / "a.json", [late, early, undated]))
-    assert got.labels["sentiment"].tolist() == [1]
-    assert reasons(got) == ["superseded"] * 2
-
-
-def test_no_name_or_address_of_an_annotator_enters_any_table(tmp_path):
-    people = {"id": 2, "email": EMAIL, "first_name": "Secret"}
-    tasks = studio(
-        tmp_path / "a.json",
-        [annotation("1", person=people, result_count=1), annotation("9", person=people)],
-        [annotation(EMAIL, person=people)],
-    )
-    rows = [row("t2", annotator=EMAIL), row(EMAIL, annotator=EMAIL), row("t3", EMAIL, EMAIL)]
-    got = take(tasks, sheet(tmp_path / "b.csv", rows))
-    assert len(got.labels) == 2
-    text = got.labels.to_csv() + got.rejected.to_csv() + json.dumps(got.report)
-    assert "secret" not in text.lower()
-    assert "example.org" not in text
-    other = ingest([tasks], key(), "another salt")
-    assert not set(other.labels["annotator"]) & set(got.labels["annotator"])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"", "neither the sheet"),
-        ("a.csv", b"one,two\n1,2\n", "neither the sheet"),
-        ("a.csv", b"task_id,sentiment,explained\nt0,1,no\n", "missing or repeated: annotator"),
-        ("a.csv", b"task_id,sentiment,sentiment,explained,annotator\n", "repeated: sentiment"),
-        ("a.csv", "task_id,text\nt0,é\n".encode("latin-1"), "not UTF-8"),
-        ("a.csv", "task_id,text\n".encode("utf-16"), "not UTF-8"),
-        ("a.csv", b'task_id,sentiment,explained,annotator\nt0,1,no,"ann', "truncated .* CSV"),
-        ("a.json", b'[{"data": {"task_id": "t0"}, "annot', "truncated .* JSON"),
-        ("a.json", b"", "truncated .* JSON"),
-        ("a.txt", b'[{"data": ', "truncated .* JSON"),
-        ("a.json", b"[" * 100_000, "truncated .* JSON"),
-        ("a.json", b'{"data": {}}', "not a list of Label Studio tasks"),
-        ("a.json", b'[{"task_id": "t0", "sentiment": "1"}]', "not JSON-MIN"),
-    ],
-)
-def test_files_that_cannot_be_understood_stop_the_run_by_name(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=message) as error:
-        ingest([path], key(), SALT)
-    assert str(path) in str(error.value)
-
-
-def test_missing_files_and_folders_stop_the_run(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        ingest([tmp_path / "absent.csv"], key(), SALT)
-    with pytest.raises(InputError, match="cannot be read"):
-        ingest([tmp_path], key(), SALT)
-
-
-def test_no_files_or_no_rows_give_empty_tables_that_fit_the_schema(tmp_path):
-    for paths in ([], [sheet(tmp_path / "a.csv", [])], [studio(tmp_path / "a.json")]):
-        got = take(*paths)
-        assert got.labels.empty
+def test_no_files_give_empty_tables_that_fit_the_schema(tmp_path):
+    empty = tmp_path / "empty.json"
+    empty.write_text("[]")
+    for paths in ([], [sheet(tmp_path / "a.csv")], [empty]):
+        got = take(*paths, adjudicated=paths[1:], least=1.0)
+        assert got.labels.empty and got.annotations.empty and got.rejected.empty
         assert list(got.rejected.columns)[:2] == ["source_file", "source_row"]
+        assert all(
+            one["warnings"] == ["holds no annotation"] for one in got.report["files"].values()
+        )
         write_table(got.labels, LABELS, tmp_path / "labels.parquet")
+        write_csv(tmp_path / "rejected.csv", got.rejected)
+        claim, calibration = split(got.labels, 0.5, 1)
+        assert claim.empty and calibration.empty
 
 
 def test_labels_do_not_depend_on_the_order_of_rows(tmp_path):
     rows = [row(f"t{i}", annotator=name) for i in range(4) for name in ("a", "b")]
-    got = take(sheet(tmp_path / "a.csv", rows)).labels.drop(columns="source_row")
-    back = take(sheet(tmp_path / "a.csv", rows[::-1])).labels.drop(columns="source_row")
+    got = take(sheet(tmp_path / "a.csv", *rows)).annotations.drop(columns="source_row")
+    back = take(sheet(tmp_path / "a.csv", *rows[::-1])).annotations.drop(columns="source_row")
     pd.testing.assert_frame_equal(got, back)
 
 
-def test_twenty_thousand_annotations_are_all_taken_in(tmp_path):
-    path = studio(tmp_path / "a.json", *[[annotation("1", person=p) for p in (1, 2)]] * 10_000)
-    assert len(take(path, n=10_000).labels) == 20_000
+def test_a_key_without_checks_is_as_good(tmp_path):
+    known = key().query("role != 'check'").assign(expected=None)
+    assert len(take(sheet(tmp_path / "a.csv", row()), known=known, least=1.0).labels) == 1
+
+
+def labels(n_items, models=("m", "n")):
+    items = [f"item {i}" for i in range(n_items)]
+    return pd.DataFrame([(item, model) for item in items for model in models],
+                        columns=["item_id", "model"])  # fmt: skip
+
+
+def test_a_split_keeps_items_whole_over_models_and_loses_nothing():
+    whole = labels(400)
+    claim, calibration = split(whole, 0.3, 1)
+    assert not set(claim["item_id"]) & set(calibration["item_id"])
+    both = pd.concat([claim, calibration]).sort_values(["item_id", "model"], ignore_index=True)
+    expected = whole.sort_values(["item_id", "model"], ignore_index=True)
+    pd.testing.assert_frame_equal(both, expected)
+    assert 0.3 * 400 - 40 < calibration["item_id"].nunique() < 0.3 * 400 + 40  # over 4 sd
+
+
+def test_no_share_leaves_all_for_the_claims_and_a_whole_one_nothing():
+    claim, calibration = split(labels(50), 0, 1)
+    assert len(calibration) == 0 and len(claim) == 100
+    claim, calibration = split(labels(50), 1, 1)
+    assert len(claim) == 0 and len(calibration) == 100
+
+
+def test_an_item_stays_on_its_side_when_labels_are_added_and_the_share_grows():
+    few, many = split(labels(20), 0.3, 1)[1], split(labels(200, ["m"]), 0.3, 1)[1]
+    assert set(few["item_id"]) == set(many["item_id"]) & set(labels(20)["item_id"])
+    larger = split(labels(200), 0.6, 1)[1]
+    assert set(many["item_id"]) < set(larger["item_id"])
+    assert set(split(labels(200), 0.3, 2)[1]["item_id"]) != set(many["item_id"])
+
+
+def test_the_split_does_not_follow_the_draw_of_tasks():
+    items = [f"item {i}" for i in range(300)]
+    pool = pd.DataFrame(
+        [(item, condition) for item in items for condition in ("control", "negative", "positive")],
+        columns=["item_id", "condition"],
+    ).assign(model="m", mitigation="none", relevance="irrelevant", sample=0, prompt_id="p")
+    drawn = draw_ratings(pool, 60, 1)  # the first fifth of the items, by their hash
+    n = split(drawn, 0.3, 1)[1]["item_id"].nunique()
+    assert 6 < n < 32

@@ -1,0 +1,171 @@
+"""Label files with secrets in them, of wrong shapes, and damaged."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from label_files import EMAIL, LAST, SALT, TIME, key, planted, row, sheet, take
+
+from expression_leakage.errors import InputError
+from expression_leakage.labelling.export import write_csv
+from expression_leakage.labelling.ingest import ingest
+from expression_leakage.labelling.ingest_report import to_markdown
+from expression_leakage.labelling.people import pseudonym
+
+
+def test_no_name_address_or_place_of_an_annotator_enters_any_output(tmp_path):
+    paths = planted(tmp_path)
+    got = take(*paths)
+    assert len(got.report["files"]) == len(paths) == 7
+    assert all(one["labels"] and one["rejected"] for one in got.report["files"].values())
+    looked_in = {"looked_in": ["labels/*"], "split": {"share": 0}, "ingest": got.report}
+    write_csv(tmp_path / "rejected.csv", got.rejected)
+    out = [
+        got.annotations.to_csv(), got.labels.to_csv(), json.dumps(got.report, ensure_ascii=False),
+        to_markdown(looked_in), (tmp_path / "rejected.csv").read_text(encoding="utf-8"),
+    ]  # fmt: skip
+    for text in out:
+        for secret in ("secret", "example.org", "10.66", "@", "anna"):
+            assert secret not in text.lower().replace(str(tmp_path).lower(), "")
+    assert "[e-mail]" in out[-1]
+    other = ingest(paths, key(), "another salt")
+    assert not set(other.annotations["annotator"]) & set(got.annotations["annotator"])
+
+
+def test_a_file_called_after_its_annotator_is_called_after_their_hash(tmp_path):
+    example = json.dumps({"text": "x", "label": ["1", "no"], "task_id": "t0"})
+    for name in ("Anna.jsonl", "anna.jsonl", "ben.jsonl"):
+        (tmp_path / name).write_text(example)
+    names = [tmp_path / name for name in ("Anna.jsonl", "anna.jsonl", "ben.jsonl")]
+    got = take(*names)
+    anna, ben = (pseudonym(f"doccano:{name}", SALT) for name in ("anna", "ben"))
+    folder = tmp_path.as_posix()
+    assert list(got.report["files"]) == [
+        f"{folder}/{anna}.jsonl", f"{folder}/{anna}.jsonl (2)", f"{folder}/{ben}.jsonl"
+    ]  # fmt: skip
+    assert dict(zip(got.labels["annotator"], got.labels["source_file"], strict=True)) == {
+        anna: f"{folder}/{anna}.jsonl (2)", ben: f"{folder}/{ben}.jsonl"
+    }  # fmt: skip
+
+
+def test_a_rejected_answer_is_cut_at_a_word_and_long_addresses_leave_no_rest(tmp_path):
+    long = "x" * 75 + " " + EMAIL
+    got = take(sheet(tmp_path / "a.csv", row("t1"), row(sentiment=long), row(sentiment="y" * 500)))
+    assert [json.loads(raw)["sentiment"] for raw in got.rejected["raw"]] == ["x" * 75 + " …", "…"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-4, 10**30) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["t0", "p1", "1", "no", "first", "\ud800", "now", "9999-12-31T23:59:59-23:59",
+                       "0001-01-01T00:00:00+23:59", "2025-01-01T10:00:00Z", "=1", EMAIL]),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.sampled_from(["choices", "id", "value", "user_id", "task_id"]), inner,
+                      max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+def mostly(*values):
+    return st.sampled_from(values) | ANYTHING
+
+
+RESULT = st.fixed_dictionaries(
+    {"from_name": mostly("sentiment", "explained", "preference"),
+     "value": mostly({"choices": ["1"]}, {"choices": ["no"]}, {"choices": ["first"]})}
+)  # fmt: skip
+ANNOTATED = st.fixed_dictionaries(
+    {"result": st.lists(RESULT | ANYTHING, max_size=3) | ANYTHING},
+    optional={"completed_by": mostly(1, {"id": 2}), "was_cancelled": ANYTHING,
+              "lead_time": mostly(4.5, "2,5"), "created_at": mostly(TIME),
+              "updated_at": mostly(LAST)},
+)  # fmt: skip
+ID = mostly("t0", "t1", "p0", "p1", "c0", "d0", "u0")
+ANSWER = mostly("1", "-2", "no", "first", ["1"], ["1", "2"], {"choices": ["2", "1"]})
+RESPONSES = mostly([{"value": "1", "user_id": "u"}], [{"value": "no", "user_id": "u"}])
+RECORD = st.one_of(
+    st.fixed_dictionaries(
+        {"data": st.fixed_dictionaries({"task_id": ID}) | ANYTHING,
+         "annotations": st.lists(ANNOTATED | ANYTHING, max_size=3) | ANYTHING},
+        optional={"drafts": st.lists(ANNOTATED, max_size=1) | ANYTHING},
+    ),
+    st.fixed_dictionaries(
+        {"annotation_id": ANYTHING},
+        optional={"task_id": ID, "sentiment": ANSWER, "explained": ANSWER, "preference": ANSWER,
+                  "annotator": mostly(1), "lead_time": ANYTHING, "created_at": mostly(TIME)},
+    ),
+    st.fixed_dictionaries(
+        {"fields": ANYTHING, "id": ID},
+        optional={"metadata": ANYTHING, "responses": st.fixed_dictionaries(
+            {}, optional={"sentiment": RESPONSES, "explained": RESPONSES, "preference": RESPONSES}
+        ) | ANYTHING},
+    ),
+    st.fixed_dictionaries(
+        {"_server_id": ANYTHING, "task_id": ID},
+        optional={f"{question}.responses{column}": mostly(["1"], ["u", "v"], ["no", "yes"])
+                  for question in ("sentiment", "preference")
+                  for column in ("", ".users", ".status")},
+    ),
+    st.fixed_dictionaries(
+        {"label": mostly(["1", "no"], ["first"], ["sentiment: 2", "explained: yes"])},
+        optional={"task_id": ID, "meta": ANYTHING, "user": ANYTHING},
+    ),
+    ANYTHING,
+)  # fmt: skip
+
+
+def ingested_or_refused(path, adjudicated):
+    """Every file is either read, nothing lost, or refused in one line that names it."""
+    given = () if adjudicated else (path,)
+    try:
+        got = take(*given, adjudicated=[path] if adjudicated else [], least=0.5)
+    except InputError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
+        return
+    write_csv(path.with_name("rejected.csv"), got.rejected)
+    written = {"looked_in": [], "ingest": json.loads(json.dumps(got.report)), "split": {"share": 0}}
+    to_markdown(written).encode()
+    assert EMAIL not in (got.rejected.to_csv() + got.annotations.to_csv())
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    records=st.lists(RECORD, max_size=10),
+    in_lines=st.booleans(),
+    adjudicated=st.booleans(),
+)
+def test_records_of_any_shape_are_read_or_set_aside(
+    tmp_path_factory, records, in_lines, adjudicated
+):
+    path = tmp_path_factory.getbasetemp() / "garbled.json"
+    text = "\n".join(map(json.dumps, records)) if in_lines else json.dumps(records)
+    path.write_text(text, encoding="utf-8")
+    ingested_or_refused(path, adjudicated)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Bytes of a sound file of every format."""
+    folder = tmp_path_factory.mktemp("sound")
+    return [path.read_bytes() for path in planted(folder)]
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    which=st.integers(0, 6),
+    where=st.floats(0, 1),
+    length=st.sampled_from([0, 1, 2, 7, 60, 900, 5_000]),
+    replacement=st.binary(max_size=20)
+    | st.sampled_from(
+        [b'"', b",", b"\n", b"}", b"]", b"[", b"null", b"\x00", b"NaN", b'"\\ud800"']
+    ),
+)
+def test_any_damage_to_a_file_is_noticed_or_costs_rows_only(
+    tmp_path_factory, sound, which, where, length, replacement
+):
+    whole = sound[which]
+    low = int(where * len(whole))
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(whole[:low] + replacement + whole[low + length :])
+    ingested_or_refused(path, adjudicated=False)
