@@ -102,8 +102,14 @@ def take(*paths, adjudicated=(), least=0.0, known=None):
     for name, one in report["files"].items():
         own = got.rejected[got.rejected["source_file"] == name]
         assert one["rejected"] == own["reason"].value_counts().to_dict()
+    assert list(report["files"]) == list(got.files)
     assert set(got.rejected["reason"]) <= set(REASONS)
     return got
+
+
+def shown(got, path):
+    """What tables and reports call a file."""
+    return next(name for name, own in got.files.items() if own == path)
 
 
 def reasons(got):

@@ -10,6 +10,7 @@ from expression_leakage.config import (
     check_files,
     check_judges,
     check_labels,
+    existing_files,
     load_models,
     load_yaml,
 )
@@ -155,6 +156,21 @@ def test_what_labels_are_asked_for_must_be_there(config, labels, said):
     check_config(config, "c")
     with pytest.raises(InputError, match=said):
         check_labels(config, ["none", "ignore_context"])
+
+
+def test_label_files_are_found_once_and_folders_are_not_files(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("b.csv", "a.json"):
+        (tmp_path / name).touch()
+    patterns = [f"{tmp_path}/*", f"{tmp_path}/*.csv", f"{tmp_path}/none/*"]
+    assert existing_files(patterns, "k") == [f"{tmp_path}/a.json", f"{tmp_path}/b.csv"]
+
+
+@pytest.mark.parametrize("name", ["p {a1}.csv", "x<b>.csv"])
+def test_a_file_whose_name_is_a_pattern_to_snakemake_is_told(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"labels.files: .*in its name — rename the file"):
+        existing_files([f"{tmp_path}/*"], "labels.files")
 
 
 @pytest.mark.parametrize("key", ["gold", "labels.checks"])

@@ -132,7 +132,9 @@ def test_a_calibrated_scorer_of_half_the_scale_gives_the_same_study():
         "epsilon": {"negative": 0.025, "positive": 0.025},
         "tau": {"negative": 0.15, "positive": 0.15},
     }
-    told, whole = run(half, labels, calibrated=law)["claims"], run(scores, labels)["claims"]
+    study = run(half, labels, calibrated=law)
+    assert study["calibrated"] == law
+    told, whole = study["claims"], run(scores, labels)["claims"]
     plain = run(half, labels)["claims"]
     for name, claim in whole.items():
         assert (told[name]["verdict"], told[name]["reason"]) == (claim["verdict"], claim["reason"])

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from expression_leakage.inference.matrix import resamples
 from expression_leakage.labelling.agreement import (
+    LEAST_ITEMS,
     LEAST_SHARED,
     LEVELS,
     MOST_PAIRS,
@@ -80,19 +82,67 @@ def test_interval_holds_alpha_is_seeded_and_widens_when_units_come_in_groups():
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_weighted_draws_equal_repeated_units(level):
-    ratings = random_ratings(2, n_annotators=3, n_units=16)
-    groups = np.array(list("aabbccddeeffgggg"))
+def test_the_interval_is_that_of_units_repeated_as_their_groups_are_drawn(level):
+    ratings = random_ratings(2, n_annotators=3, n_units=40)
+    groups = np.repeat(list("abcdefghijklmnopqrst"), 2)
     several = (~np.isnan(ratings)).sum(axis=0) > 1
     kept, names = ratings[:, several], np.unique(groups[several])
-    drawn = next(resamples(len(names), 1, 5))[0][np.searchsorted(names, groups[several])]
-    low, high = alpha_interval(ratings, groups, level, n_draws=1, seed=5)
-    expected = krippendorff_alpha(np.repeat(kept, drawn.astype(int), axis=1), level)
-    assert low == high == pytest.approx(expected)
+    place = np.searchsorted(names, groups[several])
+    drawn = [
+        krippendorff_alpha(np.repeat(kept, weights[place].astype(int), axis=1), level)
+        for block in resamples(len(names), 60, 5)
+        for weights in block
+    ]
+    # By hand: t in Fisher's z, with the derivative of z.
+    alpha = krippendorff_alpha(ratings, level)
+    reach = stats.t.ppf(0.975, len(names) - 1) * np.std(drawn, ddof=1) / (1 - alpha**2)
+    expected = np.tanh(np.arctanh(alpha) + reach * np.array([-1, 1]))
+    found = alpha_interval(ratings, groups, level, n_draws=60, seed=5)
+    assert found == pytest.approx(expected)
 
 
-def test_interval_is_undefined_with_one_group_or_equal_ratings():
-    assert np.isnan(alpha_interval(random_ratings(3), np.zeros(40), "nominal")).all()
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_interval_covers_alpha_in_small_studies(level):
+    """Of ten items. A percentile interval does so in nine studies of ten, and fails this."""
+
+    def study(rng, n_items):
+        mood = np.repeat(rng.normal(size=n_items), 4) + rng.normal(size=4 * n_items)
+        said = mood + rng.normal(size=(3, 4 * n_items))
+        return np.clip(np.round(said), -1, 1), np.repeat(np.arange(n_items), 4)
+
+    truth = krippendorff_alpha(study(np.random.default_rng(0), 20_000)[0], level)
+    held = []
+    for seed in range(1, 201):
+        ratings, groups = study(np.random.default_rng(seed), 10)
+        low, high = alpha_interval(ratings, groups, level, n_draws=200, seed=seed)
+        held.append(low <= truth <= high)
+    assert np.mean(held) > 0.92
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_alpha_and_its_interval_stay_above_minus_one(level):
+    """Every unit in dispute: with n ratings, alpha is −1 + 2/n."""
+    for n_units in (1, 2, 8):
+        ratings = np.repeat([[0.0], [1.0]], n_units, axis=1)
+        assert krippendorff_alpha(ratings, level) == pytest.approx(-1 + 1 / n_units)
+    rng = np.random.default_rng(0)
+    tables = [rng.choice([-3, 0, 1, 3, np.nan], (2, 4)) for _ in range(300)]
+    alphas = np.array([krippendorff_alpha(ratings, level) for ratings in tables])
+    assert (alphas[np.isfinite(alphas)] >= -1).all()
+    ratings = np.repeat([[0.0], [1.0]], 8, axis=1)
+    ratings[:, :2] = 1
+    low, high = alpha_interval(ratings, np.arange(8), level)
+    assert -1 < low < high < 1
+
+
+def test_there_is_no_interval_of_few_groups_or_of_equal_ratings():
+    ratings = random_ratings(3)
+    few, enough = (np.arange(40) % n for n in (LEAST_ITEMS - 1, LEAST_ITEMS))
+    assert np.isnan(alpha_interval(ratings, few, "nominal")).all()
+    assert np.isfinite(alpha_interval(ratings, enough, "nominal")).all()
+    # The last units have one rating each, which makes no group.
+    few = np.where(np.arange(40) < 37, few, LEAST_ITEMS)
+    assert np.isnan(alpha_interval(ratings, few, "nominal")).all()
     assert np.isnan(alpha_interval(np.ones((2, 40)), np.arange(40), "nominal")).all()
     assert np.isnan(alpha_interval(np.full((2, 3), np.nan), np.arange(3), "ordinal")).all()
 

@@ -17,6 +17,7 @@ from expression_leakage.labelling.agreement import (
 from expression_leakage.labelling.agreement_page import to_markdown
 from expression_leakage.labelling.agreement_report import agreement_report
 from expression_leakage.labelling.choices import choices
+from expression_leakage.render.formats import number
 from expression_leakage.tables import ANNOTATIONS, TASK_KEY
 
 SETTLED = {"status": "adjudicated"}
@@ -78,6 +79,25 @@ def test_agreement_is_of_annotators_on_study_tasks_alone():
     assert found["fleiss"]["sentiment"]["kappa"] == pytest.approx(fleiss_kappa(ratings).kappa)
     assert found["by_question"]["sentiment"]["n_adjudicated"] == 1
     assert found["by_question"]["preference"]["n_labels"] == 120
+
+
+def test_items_of_shared_tasks_stand_beside_the_intervals():
+    rows, known = crowd()
+    # Two more items, of which one annotator rated a task.
+    more = [("ra", {"item_id": "x"}), ("rb", {"item_id": "y"})]
+    alone = [("ra", "a", 1), ("rb", "a", 2)]
+    known = pd.concat([known, key(*more)], ignore_index=True)
+    found, page = report_of(said(*rows, *alone), known)
+    assert {name: one["n_items"] for name, one in found["by_question"].items()} == {
+        "sentiment": 20, "explained": 20, "preference": 20,
+    }  # fmt: skip
+    assert found["n_items"] == 20
+    assert "| sentiment | 122 | 42 | 40 | 20 |" in page
+    rows, known = crowd(n_items=10)
+    found, page = report_of(said(*rows), known)
+    assert found["by_question"]["sentiment"]["n_items"] == 5
+    assert all(one["low"] is None for one in found["alpha"]["sentiment"].values())
+    assert "of fewer than 6 there is no interval" in page
 
 
 def test_every_two_annotators_are_named_and_only_ratings_are_weighted():
@@ -174,6 +194,38 @@ def test_inferred_errors_are_there_where_three_answered_and_else_say_what_is_mis
     assert missing in page
 
 
+def test_what_is_inferred_from_answers_no_better_than_chance_is_said_to_mean_nothing():
+    """In the crowd, 'explained' and preferences are tossed; ratings share a mood."""
+    rows, known = crowd()
+    found, page = report_of(said(*rows), known)
+    model = page[page.index("## Errors") : page.index("## The scorer")]
+    assert model.count("the model's inference from the answers alone") == 3
+    for question in ("explained", "preference"):
+        own = found["dawid_skene"][question]["alpha"]
+        assert own == found["alpha"][question]["nominal"]
+        assert own["low"] < 0
+        place = model.index(f"{question}: α of these classes is {number(own['alpha'], 2)} [")
+        assert place < model.index(f"model of '{question}'")
+    assert model.count("means nothing.\n") == 2
+    # Of ratings the model knows the sign alone, and so does its alpha.
+    signs = np.sign(pd.DataFrame([row[:3] for row in rows if row[0][0] == "r" and len(row[0]) == 3])
+                    .pivot(index=1, columns=0).to_numpy(dtype=float))  # fmt: skip
+    own = found["dawid_skene"]["sentiment"]["alpha"]
+    assert own["alpha"] == pytest.approx(krippendorff_alpha(signs, "nominal"))
+    assert own["low"] > 0
+
+
+def test_full_agreement_has_no_interval_and_is_not_called_chance():
+    rows = [
+        (f"r{n}", name, n % 3 - 1, "yes" if n % 2 else "no") for n in range(9) for name in "abc"
+    ]
+    rows += [("r9", name, 1, "no") for name in "abc"]
+    found, page = report_of(said(*rows), key(*(f"r{n}" for n in range(10))))
+    own = found["dawid_skene"]["sentiment"]["alpha"]
+    assert own == {"alpha": 1, "low": None, "high": None}
+    assert "α of these classes" not in page
+
+
 def test_tasks_to_adjudicate_are_counted():
     rows = said(
         ("r1", "a", 3), ("r1", "b", -3), ("r2", "a", 1), ("r2", "b", 1),
@@ -224,12 +276,12 @@ def test_accuracy_has_an_interval_of_items():
     """Pairs of an item that are all alike say no more than one: that of a share of n items."""
     n, k = 200, 150
     agreed, tasks, sentiment = [], [], {}
-    for number in range(n):
+    for item in range(n):
         for copy in "abc":
-            name = f"p{number}{copy}"
-            tasks.append((name, {"item_id": f"i{number}"}))
+            name = f"p{item}{copy}"
+            tasks.append((name, {"item_id": f"i{item}"}))
             agreed.append((name, "a", "test"))
-            sentiment[name] = (0.5, 0) if number < k else (0, 0.5)
+            sentiment[name] = (0.5, 0) if item < k else (0, 0.5)
     found = choices(consensus(said(*agreed)), key(*tasks), scored(**sentiment), 4000, 0)
     both = found["accuracy"]["both"]
     # A t interval on the logit: the standard error of a share, by the derivative 1 / (p(1 − p)).

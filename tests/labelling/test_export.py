@@ -35,7 +35,11 @@ def instructions(tmp_path_factory):
     return folder / "new"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1",
+     "\uff1d1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)", "\u3000\uff1d1"],
+)  # fmt: skip
 @pytest.mark.parametrize(("kind", "column"), [("rating", "text"), ("pair", "first")])
 def test_cells_that_a_spreadsheet_would_run_are_neutralised(tmp_path, kind, column, text):
     sheet, data = written(tmp_path, kind, text)

@@ -57,6 +57,27 @@ def test_sheets_of_both_kinds_are_read_with_rows_counted_from_the_header(read):
     assert read(both).format == "sheet"
 
 
+@pytest.mark.parametrize(
+    ("first", "delimiter"),
+    [
+        ("sep=;\n", ";"), ("sep=,\r\n", ","), ("SEP=;\r", ";"), ('"sep=;"\n', ";"),
+        ("sep=\t\n", "\t"), ("sep=|\n", "|"), ("\ufeffsep=;\n", ";"),
+    ],
+)  # fmt: skip
+def test_a_first_line_that_names_the_delimiter_is_obeyed_and_counts_as_a_row(
+    read, first, delimiter
+):
+    header = ["task_id", "sentiment", "explained", "annotator", "a,b;c,d;e|f\tg,;|"]
+    table = [[*header[:4], '"' + header[4] + '"'], ["t0", "-2", "no", "Anna", "?"], ["t1"]]
+    text = "".join(delimiter.join(cells) + "\n" for cells in table)
+    assert read(first + text).rows == [
+        Row(3, "t0", "sheet:anna", "-2", "no"),
+        Row(4, "t1", reason="wrong number of cells"),
+    ]
+    with pytest.raises(InputError, match="line 4: truncated or broken CSV"):
+        read(first + text.replace("t1", '"t1'))
+
+
 def test_rows_with_too_many_or_too_few_cells_are_faulty_and_blank_ones_are_no_rows(read):
     text = "task_id,sentiment,explained,annotator\nt0,1\n\n,,,\nt1,1,no,a,b\nt2,1,no,a\n"
     assert read(text).rows == [
@@ -105,6 +126,9 @@ def zipped():
         (b"task_id,preference,annotator,seconds,seconds\n", "repeated: seconds"),
         (b"task_id,annotation_id,annotator,sentiment,sentiment\n", "repeated: sentiment"),
         (b"task_id,annotation_id,sentiment\n", "repeated: annotator"),
+        (b"sep=;\n", "holds no labels"),
+        (b"sep=;", "holds no labels"),
+        (b"sep=;\ntask_id,sentiment,explained,annotator\n", "holds no labels"),
         (b'task_id,sentiment,explained,annotator\nt0,1,no,"ann', "line 2: truncated .* CSV"),
         (b"task_id,preference,annotator\nt0," + b"x" * 200_000, "truncated or broken CSV"),
         (b'[{"data": {"task_id": "t0"}, "annot', "truncated or broken JSON"),

@@ -3,13 +3,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from label_files import SALT, annotation, key, pair, reasons, row, said, sheet, studio, take
+from label_files import SALT, annotation, key, pair, reasons, row, said, sheet, shown, studio, take
 
 from expression_leakage.labelling.export import write_csv, write_sheet
-from expression_leakage.labelling.ingest import split
+from expression_leakage.labelling.ingest import ingest, split
 from expression_leakage.labelling.people import pseudonym
 from expression_leakage.labelling.tasks import SHOWN, draw_ratings
 from expression_leakage.tables import LABELS, write_table
+
+
+def test_ratings_under_a_prompt_are_annotations_and_no_labels_of_claims(tmp_path):
+    wrapped = key()
+    wrapped.loc[wrapped["task_id"] == "t1", "mitigation"] = "ignore_context"
+    got = ingest([sheet(tmp_path / "s.csv", row("t0"), row("t1"))], wrapped, SALT)
+    assert set(got.annotations["task_id"]) == {"t0", "t1"}
+    assert got.labels["task_id"].tolist() == ["t0"]
 
 
 def test_an_exported_sheet_filled_in_comes_back_as_labels(tmp_path):
@@ -118,7 +126,7 @@ def test_bad_rows_are_set_aside_with_file_row_and_reason(tmp_path, bad, reason):
     got = take(path)
     assert len(got.labels) == 1
     found = got.rejected.iloc[0]
-    assert (found["source_file"], found["source_row"]) == (path.as_posix(), 3)
+    assert (found["source_file"], found["source_row"]) == (shown(got, path), 3)
     assert (found["task_id"], found["reason"]) == (bad["task_id"], reason)
     raw = json.loads(found["raw"])
     assert raw.get("sentiment", "") == bad.get("sentiment", "")
@@ -152,11 +160,11 @@ def test_an_export_of_another_run_is_told_from_a_single_unknown_task(tmp_path):
     mixed = sheet(tmp_path / "mixed.csv", row("u0"), row("t0"), row("u1", sentiment=""))
     got = take(other, mixed)
     by_file = {name: one["rejected"] for name, one in got.report["files"].items()}
-    assert by_file[other.as_posix()] == {"another run": 2, "malformed": 1}
-    assert by_file[mixed.as_posix()] == {"unknown task": 2}
-    assert got.report["files"][other.as_posix()]["warnings"] == ["holds no task of this run"]
-    assert got.report["files"][mixed.as_posix()]["warnings"] == []
-    assert got.report["warnings"] == [f"{other.as_posix()}: holds no task of this run"]
+    assert by_file[shown(got, other)] == {"another run": 2, "malformed": 1}
+    assert by_file[shown(got, mixed)] == {"unknown task": 2}
+    assert got.report["files"][shown(got, other)]["warnings"] == ["holds no task of this run"]
+    assert got.report["files"][shown(got, mixed)]["warnings"] == []
+    assert got.report["warnings"] == [f"{shown(got, other)}: holds no task of this run"]
 
 
 def test_unreadable_seconds_are_counted_and_cost_no_label(tmp_path):

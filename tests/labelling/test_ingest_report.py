@@ -50,9 +50,9 @@ def test_counts_reasons_files_and_warnings_are_told():
         unreadable_seconds=3, rejected={"draft": 2, "unknown task": 1},
     )  # fmt: skip
     assert "1,201 rows read = 1,198 labels + 3 rejected rows." in text
-    assert "601 tasks by 1 annotator, 1 of them adjudicated" in text
+    assert "The labels are of 601 tasks: 1,197 labels by 1 annotator, 1 adjudicated label;" in text
     assert "2 annotators failed the attention checks" in text
-    assert "in 3 the time on task could not be read" in text
+    assert "in 3 labels the time on task could not be read" in text
     assert f"| draft | 2 | {REASONS['draft']} |" in text
     assert f"| unknown task | 1 | {REASONS['unknown task']} |" in text
     assert "| malformed |" not in text
@@ -63,8 +63,11 @@ def test_counts_reasons_files_and_warnings_are_told():
 
 
 def test_a_clean_run_has_no_warnings_and_nothing_rejected():
-    text = page(files={"a": one(rows=1, labels=1)}, rows=1, labels=1)
+    counts = {"rows": 2, "labels": 2, "tasks": 1, "annotators": 2}
+    text = page(files={"a": one(**counts)}, **counts)
+    assert "The labels are of 1 task by 2 annotators." in text
     assert "Warnings" not in text
+    assert "adjudicated" not in text
     assert "rejected as" not in text
     assert "failed" not in text
 

@@ -15,6 +15,7 @@ from label_files import (
     row,
     said,
     sheet,
+    shown,
     studio,
     take,
 )
@@ -78,10 +79,13 @@ def test_an_annotation_read_from_an_old_and_a_new_export_counts_once(tmp_path):
     assert said(got) == {"t0": ["1"], "t1": ["2"], "t2": ["3"]}
     assert got.labels["status"].tolist() == ["submitted", "resolved", "submitted"]
     found = got.rejected[["source_file", "task_id", "reason"]].to_numpy().tolist()
-    assert sorted(found) == [
-        [new.as_posix(), "t2", "repeated"],
-        [old.as_posix(), "t0", "repeated"],
-        [old.as_posix(), "t1", "superseded"],
+    assert sorted(found, key=lambda one: one[1:]) == [
+        [shown(got, path), task, reason]
+        for path, task, reason in (
+            (old, "t0", "repeated"),
+            (old, "t1", "superseded"),
+            (new, "t2", "repeated"),
+        )
     ]
 
 
@@ -126,7 +130,7 @@ def test_annotators_who_fail_the_checks_are_set_aside_with_all_their_rows(tmp_pa
 
     path = sheet(
         tmp_path / "a.csv", *work("none"), *work("good", True, True, True),
-        *work("fair", True, False), *work("bad", True, False, False),
+        *work("fair", True, True, False), *work("bad", True, False, False),
     )  # fmt: skip
     got = take(path, least=0.5)
     names = {name: pseudonym(f"sheet:{name}", SALT) for name in ("none", "good", "fair", "bad")}
@@ -152,8 +156,29 @@ def test_annotators_who_fail_the_checks_are_set_aside_with_all_their_rows(tmp_pa
     ],
 )
 def test_a_check_is_passed_by_the_standing_answer_as_the_texts_are(tmp_path, answers, passes):
-    got = take(sheet(tmp_path / "a.csv", row(), *answers), least=1.0)
+    asked = {one["task_id"] for one in answers}
+    others = [row(task, "2") for task in ("c0", "c1", "c2") if task not in asked]
+    others += [] if "d0" in asked else [pair("d0", "second")]
+    got = take(sheet(tmp_path / "a.csv", row(), *answers, *others), least=1.0)
     assert len(got.labels) == passes
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        ([], True),
+        ([row("c0", "-3")], True),
+        ([row("c0", "-3"), row("c1", "-3")], True),
+        ([row("c0", "-3"), row("c1", "-3"), row("c0", "-3")], True),  # twice the same check
+        ([row("c0", "-3"), row("c1", "-3"), row("c2", "9")], True),  # no answer at all
+        ([row("c0", "-3"), row("c1", "-3"), row("c2", "2")], False),
+        ([row("c0", "-3"), row("c1", "-3"), pair("d0", "second")], False),
+    ],
+)
+def test_whoever_answered_fewer_than_three_checks_is_kept(tmp_path, answers, kept):
+    got = take(sheet(tmp_path / "a.csv", row(), *answers), least=0.7)
+    assert len(got.labels) == kept
+    assert got.report["annotators_excluded"] == (not kept)
 
 
 def test_adjudicated_files_settle_a_task_once_and_are_no_annotators(tmp_path):
@@ -173,7 +198,7 @@ def test_adjudicated_files_settle_a_task_once_and_are_no_annotators(tmp_path):
     ]
     assert got.labels["status"].tolist().count("submitted") == 2
     assert reasons(got) == ["superseded"]
-    assert got.rejected["source_file"].tolist() == [settled[0].as_posix()]
+    assert got.rejected["source_file"].tolist() == [shown(got, settled[0])]
     assert (got.report["annotators"], got.report["adjudicated"]) == (2, 3)
     pairs = got.annotations[got.annotations["task_id"] == "p0"]
     assert sorted(pairs["status"]) == ["adjudicated", "submitted"]
@@ -188,11 +213,12 @@ def test_the_latest_adjudication_stands_whoever_gave_it(tmp_path):
 
 
 def test_failed_checks_cost_no_adjudication_and_adjudications_pass_none(tmp_path):
-    work = sheet(tmp_path / "a.csv", row(), row("c0", "-3"))
-    settled = sheet(tmp_path / "b.csv", row("t1"), row("c0", "2"), row("c1", "2"))
+    failed = [row(f"c{i}", "-3") for i in range(3)]
+    work = sheet(tmp_path / "a.csv", row(), *failed)
+    settled = sheet(tmp_path / "b.csv", row("t1"), *(row(f"c{i}", "2") for i in range(3)))
     got = take(work, adjudicated=[settled], least=0.5)
     assert got.labels["status"].tolist() == ["adjudicated"]
-    assert reasons(got) == ["failed checks"] * 2
+    assert reasons(got) == ["failed checks"] * 4
 
 
 def test_a_file_that_both_patterns_match_is_adjudicated_only(tmp_path):

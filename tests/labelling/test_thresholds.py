@@ -277,13 +277,13 @@ def test_without_labels_every_row_says_so():
 
 
 def test_few_items_calibrate_nothing_and_the_reason_counts_them():
-    scores = study(n_items=10)
-    found = fit(scores)
+    found = fit(study(n_items=18))
     assert found["value"].isna().all()
-    assert found["reason"].str.startswith("5 items").all()
-    assert found["reason"].str.endswith("6 are needed, and 4 of each").all()
+    assert found["reason"].str.startswith("9 items").all()
+    assert found["reason"].str.endswith("10 are needed, and 4 of each").all()
     assert found["accuracy"].isna().all()
     assert found["accuracy_configured"].notna().all()
+    assert fit(study(n_items=20))["value"].notna().all()
 
 
 def test_continuations_without_a_score_are_left_out():
@@ -296,15 +296,16 @@ def test_continuations_without_a_score_are_left_out():
     assert found.loc[("epsilon", "negative"), "n_calibration"] == 80
 
 
-def test_a_scorer_has_the_configured_threshold_where_none_could_be_fitted(tmp_path):
+def test_a_quantity_has_the_fitted_thresholds_of_both_polarities_or_of_neither(tmp_path):
     assert read_calibrated([]) == {}
-    found = fit(study()).reset_index()
-    found.loc[(found["quantity"] == "tau") & (found["polarity"] == "negative"), "value"] = np.nan
-    value = found.set_index(["quantity", "polarity"])["value"]
+    one = fit(study()).reset_index()
+    found = pd.concat([one, one.assign(scorer="other")])
+    lacks = (found["quantity"] == "tau") & (found["polarity"] == "negative")
+    found.loc[lacks & (found["scorer"] == "lexicon"), "value"] = np.nan
+    value = one.set_index(["quantity", "polarity"])["value"]
     write_table(found[THRESHOLDS.columns], THRESHOLDS, tmp_path / "thresholds.parquet")
+    fitted = {q: {polarity: value[q, polarity] for polarity in POLARITIES} for q in LAW}
     assert read_calibrated([tmp_path / "thresholds.parquet"]) == {
-        "lexicon": {
-            "epsilon": {polarity: value["epsilon", polarity] for polarity in POLARITIES},
-            "tau": {"negative": 0.2, "positive": value["tau", "positive"]},
-        }
+        "lexicon": fitted | {"tau": dict.fromkeys(POLARITIES, 0.2)},
+        "other": fitted,
     }

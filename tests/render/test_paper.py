@@ -57,7 +57,7 @@ def folder(request, tmp_path_factory):
             ],
             "items": found["item_tables"].groupby("source")["item_id"].nunique().to_dict(),
             "loaded": [{"model": "m", "failed": 3}, {"model": "n", "failed": 0}],
-            "labels": found["ingest_report"] | {"agreement": found["people_report"]},
+            "labels": {"agreement": found["people_report"]},
             "sampling": {
                 "temperature": 1.0,
                 "seed": 5,
@@ -107,6 +107,21 @@ def test_a_changed_verdict_changes_the_paper(folder, tmp_path):
     path.write_text(before.replace('"verdict": "not testable"', '"verdict": "replicated"'))
     assert path.read_text() != before
     assert compiled(changed) != compiled(folder)
+
+
+def test_thresholds_that_were_fitted_to_labels_are_the_ones_told(folder, tmp_path):
+    def told(place):
+        found = typst.query(place / "main.typ", "<fitted>", root=place, ignore_system_fonts=True)
+        return [element["text"] for element in json.loads(found)]
+
+    fitted = tmp_path / "fitted"
+    shutil.copytree(folder, fitted)
+    path = fitted / "tables" / "claims.json"
+    configured = {"negative": 0.05, "positive": 0.05}
+    own = {"epsilon": configured, "tau": {"negative": 0.1234, "positive": 0.4}}
+    write_json(path, json.loads(path.read_text()) | {"calibrated": own})
+    assert told(fitted) == ["0.123 for negative and 0.4 for positive"]
+    assert told(folder) == []
 
 
 def test_hostile_text_in_the_results_is_set_as_text(folder, tmp_path):

@@ -55,6 +55,7 @@ def worked(annotator, **columns):
 def agreement(**content):
     """agreement.json of two annotators who rated, and compared no pairs."""
     counts = {"n_labels": 50, "n_tasks": 30, "n_annotators": 2, "n_shared_tasks": 20}
+    counts["n_items"] = 8
     none = dict.fromkeys(counts, 0)
     return {
         **counts,
@@ -157,6 +158,17 @@ def test_the_caption_of_the_gold_table_says_whose_reading_it_is():
     assert "nothing on claim 1" in CAPTIONS["gold"]
 
 
+def test_captions_say_what_intervals_and_counts_rest_on():
+    assert "over texts" in CAPTIONS["gold"]
+    assert "stem" not in CAPTIONS["gold"]
+    labels = CAPTIONS["labels"]
+    assert (
+        "annotators count attention checks and second showings, rows of questions do not" in labels
+    )
+    assert "none of fewer than 6" in labels
+    assert "Where the configuration applies them" in CAPTIONS["thresholds"]
+
+
 def test_questions_come_before_annotators_and_all_of_them_before_each():
     table = labels_table(agreement())
     assert is_text(table)
@@ -168,6 +180,7 @@ def test_questions_come_before_annotators_and_all_of_them_before_each():
 def test_a_question_has_its_agreement_or_what_is_missing():
     table = labels_table(agreement()).head(3).set_index("Question")
     assert table.loc["sentiment", "α"] == "0.70 [0.60, 0.80]"
+    assert table.loc[["sentiment", "preference"], "Items"].tolist() == ["8", "0"]
     assert table.loc["sentiment", "Fleiss κ"] == "0.34"
     assert table.loc["sentiment", "Same again"] == "4 of 6"
     assert table.loc["explained", "α"] == MISSING
@@ -185,10 +198,11 @@ def test_an_annotator_has_checks_self_agreement_and_pace():
 
 
 def test_the_scorers_choices_stand_beside_peoples():
-    both = {"accuracy": 0.75, "low": 0.625, "high": 0.875}
+    both = {"accuracy": 0.75, "low": 0.625, "high": 0.875, "n_items": 7}
     pairs = {"missing": None, "n_pairs": 20, "n_decided": 12, "accuracy": {"both": both}}
     table = labels_table(agreement(pairs=pairs)).set_index("Annotator")
     assert table.loc["scorer", "n"] == "20"
+    assert table.loc["scorer", "Items"] == "7"
     assert "0.75 [0.62, 0.88] of 12 decided pairs" in table.loc["scorer", "Note"]
     assert "scorer" not in set(labels_table(agreement())["Annotator"])
 

@@ -4,7 +4,6 @@ import re
 import sys
 import time
 from functools import cache
-from glob import glob
 from pathlib import Path
 
 LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
@@ -19,7 +18,7 @@ from expression_leakage.benchmark.webtext.sources import (
 )
 from expression_leakage.closure import imported_files
 from expression_leakage.config import check_config, check_files, check_judges
-from expression_leakage.config import check_labels
+from expression_leakage.config import check_labels, existing_files
 from expression_leakage.config import load_claims, load_models
 from expression_leakage.errors import InputError
 from expression_leakage.models.entry import prompt_sets, what_decides_samples
@@ -81,6 +80,10 @@ try:
     read_stems(config["benchmark"]["curated"]["stems"])
     read_injections(config["benchmark"]["curated"]["injections"])
     check_files(config)
+    LABEL_FILES = {
+        key: existing_files(config["labels"][key], f"labels.{key}")
+        for key in ("files", "adjudicated")
+    }
     WEBTEXT = config["benchmark"]["webtext"]
     LISTINGS = listings(WEBTEXT["sources"])
     resolve(WEBTEXT["sources"])
@@ -290,13 +293,6 @@ def item_sources():
     """Sources of items that this study builds: all that a model is asked, and the curated ones."""
     asked = {name.split("-")[0] for names in PROMPTS.values() for name in names}
     return sorted(asked | {"curated", "webtext"})
-
-
-def label_files(key):
-    """An input function for people's label files, as far as there are any."""
-    return lambda wildcards: sorted(
-        {f for p in config["labels"][key] for f in glob(p) if Path(f).is_file()}
-    )
 
 
 def applied_thresholds(wildcards):

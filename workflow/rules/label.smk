@@ -41,8 +41,8 @@ rule annotation_tasks:
 rule ingest_labels:
     input:
         key=f"{RESULTS}/annotation_key.parquet",
-        files=label_files("files"),
-        adjudicated=label_files("adjudicated"),
+        files=LABEL_FILES["files"],
+        adjudicated=LABEL_FILES["adjudicated"],
         library=code("workflow/scripts/ingest_labels.py"),
     output:
         annotations=f"{RESULTS}/annotations.parquet",

@@ -35,4 +35,6 @@ with logged(snakemake.log[0]) as log:
     write_table(calibration, LABELS, output.calibration_labels)
     write_table(claim, LABELS, output.label_table)
     write_table(found.annotations, ANNOTATIONS, output.annotations)
+    for name, path in found.files.items():
+        log.info("%s stands for %r", name, str(path))
     log.info("%d labels, %d rows rejected", found.report["labels"], len(found.rejected))

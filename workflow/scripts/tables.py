@@ -29,7 +29,7 @@ with logged(snakemake.log[0]) as log:
         params.asked,
         params.settings,
     )
-    people = found["ingest_report"] | {"agreement": found["people_report"]}
+    people = {"agreement": found["people_report"]}
     write_json(snakemake.output.study, facts | {"captions": said, "labels": people})
     write_json(snakemake.output.claims, found["claims"])
     log.info("%s", list(tables))

@@ -229,8 +229,8 @@ def assess(
     Returns
     -------
     dict
-        JSON-serialisable: sha256, scorer, population, guards (checks, flagged models) and claims
-        by id.
+        JSON-serialisable: sha256, deviation, scorer, calibrated, population, guards (checks,
+        flagged models) and claims by id.
 
     Raises
     ------
@@ -259,6 +259,7 @@ def assess(
         "sha256": declared["sha256"],
         "deviation": deviation,
         "scorer": primary,
+        "calibrated": calibrated,
         "population": population,
         "guards": {
             "flagged": flagged,

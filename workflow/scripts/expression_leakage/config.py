@@ -1,6 +1,7 @@
 """Read and check what a user configures: one line of error, naming file, key and remedy."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from glob import glob
 from pathlib import Path
 
 import yaml
@@ -241,6 +242,22 @@ def check_labels(config: dict, mitigations: Collection[str]) -> None:
     if labels["calibration"]["apply"] and not labels["calibration"]["share"]:
         what = "calibrated thresholds are to be applied, and no labels are set aside for them"
         raise InputError("labels.calibration", what, "raise its share above 0")
+
+
+def existing_files(patterns: Sequence[str], key: str) -> list[str]:
+    """Files that fit some patterns, sorted; a pattern without a file is no error.
+
+    Raises
+    ------
+    InputError
+        Snakemake would read a file's name as a pattern of its own.
+    """
+    found = {file for pattern in patterns for file in glob(pattern)}  # noqa: PTH207
+    files = sorted(file for file in found if Path(file).is_file())
+    for file in files:
+        if set(file) & set("{}<>"):
+            raise InputError(f"{key}: {file}", "has one of { } < > in its name", "rename the file")
+    return files
 
 
 def load_claims(path: str | Path) -> dict:

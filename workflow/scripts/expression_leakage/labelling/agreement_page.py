@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from expression_leakage.labelling.agreement import LEAST_SHARED, LEVELS
+from expression_leakage.labelling.agreement import LEAST_ITEMS, LEAST_SHARED, LEVELS
 from expression_leakage.labelling.choices import HOW
 from expression_leakage.render import formats
 from expression_leakage.render.formats import interval, number
@@ -43,6 +43,7 @@ def _agreement(report: Mapping) -> Iterator[str]:
         rows.append(
             {"Question": question, "Labels": str(counts["n_labels"])}
             | {"Tasks": str(counts["n_tasks"]), "Shared": str(counts["n_shared_tasks"])}
+            | {"Items": str(counts["n_items"])}
             | {f"α, {level}": interval(*_bounds(alpha.get(level), "alpha")) for level in LEVELS}
             | {"Fleiss' κ": number(fleiss.get("kappa"), 2)}
         )
@@ -56,7 +57,8 @@ def _agreement(report: Mapping) -> Iterator[str]:
             )
     caption = (
         "Krippendorff's α with 95 % intervals, from a bootstrap of whole items, and Fleiss' κ."
-        " 1 is full agreement, 0 is what chance gives."
+        " 1 is full agreement, 0 is what chance gives. Items are those of the shared tasks; of"
+        f" fewer than {LEAST_ITEMS} there is no interval."
     )
     yield from ("## Agreement", "", _table(rows, caption), *notes)
 
@@ -124,10 +126,24 @@ def _model(report: Mapping) -> Iterator[str]:
         shares = ", ".join(f"{name} {number(share, 2)}" for name, share in prevalence)
         caption = (
             f"Dawid and Skene's model of '{question}' over {found['n_units']} tasks: how often an"
-            " annotator gives the label that is right, by what is right (agreement.json has which"
-            f" other labels they give). Inferred prevalence: {shares}."
+            " annotator gives the label that the model takes to be right, by that label"
+            " (agreement.json has which other labels they give). All of it is the model's"
+            " inference from the answers alone, and means nothing where the interval of α includes"
+            f" 0. Inferred prevalence: {shares}."
         )
-        yield from ("", _table(rows, caption))
+        yield from ("", *_doubt(question, found["alpha"]), _table(rows, caption))
+
+
+def _doubt(question: str, alpha: Mapping) -> Iterator[str]:
+    """A line before what the model infers from answers that may be no better than chance."""
+    # Full agreement has no interval either, and is no chance.
+    if alpha["alpha"] != 1 and not (alpha["low"] or 0) > 0:
+        said = interval(*_bounds(alpha, "alpha"))
+        yield (
+            f"{question}: α of these classes is {said}. It is not known to be above 0, what chance"
+            " gives: the table below means nothing."
+        )
+        yield ""
 
 
 def _choices(found: Mapping) -> Iterator[str]:

@@ -54,13 +54,14 @@ def agreement_report(
         Ready for JSON: no NaN, None where something is undefined.
 
         - n_labels (a task labelled by an annotator), n_tasks, n_annotators, n_shared_tasks (two
-          annotators or more), missing (a sentence, or None), and the same for each question in
-          by_question, with n_adjudicated tasks;
+          annotators or more), n_items (of shared tasks), missing (a sentence, or None), and the
+          same for each question in by_question, with n_adjudicated tasks;
         - alpha: question → level → alpha, low, high; fleiss: question → kappa, n_ratings a task,
           n_units, n_left_out; pairwise_kappa: question → weights, n_pairs of annotators with
           enough shared tasks, median of those listed in pairs. Only of questions for which
           nothing is missing to compare;
-        - dawid_skene: question → classes, prevalence, confusion by annotator, or missing;
+        - dawid_skene: question → classes, prevalence, confusion by annotator, and alpha of these
+          classes (nominal) with its low and high; or missing;
         - annotators: records of `annotators.quality`;
         - pairs: `choices` of the scorer beside people's;
         - to_adjudicate: disputed tasks by kind.
@@ -68,22 +69,22 @@ def agreement_report(
     said = answers(annotations)
     agreed = consensus(annotations)
     open_ = disputed(annotations)["kind"].value_counts()
+    items = key.set_index("task_id")["item_id"]
     report = {
-        **_counts(said),
+        **_counts(said, items),
         "by_question": {},
         "alpha": {},
         "fleiss": {},
         "pairwise_kappa": {},
-        "dawid_skene": {question: _errors(annotations, question) for question in CLASSES},
+        "dawid_skene": {},
         "annotators": quality(annotations, key).to_dict("records"),
         "pairs": choices(agreed, key, scores, draws, seed),
         "to_adjudicate": {kind: int(open_.get(kind, 0)) for kind in QUESTIONS},
     }
-    items = key.set_index("task_id")["item_id"]
     for question in CLASSES:
         own = said[said["question"] == question]
         settled = agreed.loc[agreed["question"] == question, "adjudicated"].notna().sum()
-        counts = _counts(own) | {"n_adjudicated": int(settled)}
+        counts = _counts(own, items) | {"n_adjudicated": int(settled)}
         if counts["n_shared_tasks"]:
             found = _coefficients(own, question, items, draws, seed)
             for name, value in found.items():
@@ -94,16 +95,21 @@ def agreement_report(
                     f" undefined: have more tasks labelled by two annotators; {HOW}."
                 )
         report["by_question"][question] = counts
+        errors = _errors(annotations, question)
+        if not errors["missing"]:
+            errors["alpha"] = _alpha(*_wide(own, "code", items), "nominal", draws, seed)
+        report["dawid_skene"][question] = errors
     return _plain(report)
 
 
-def _counts(said: pd.DataFrame) -> dict:
+def _counts(said: pd.DataFrame, items: pd.Series) -> dict:
     per_task = said.drop_duplicates(["unit", "annotator"]).groupby("unit").size()
     counts = {
         "n_labels": int(per_task.sum()),
         "n_tasks": len(per_task),
         "n_annotators": int(said["annotator"].nunique()),
         "n_shared_tasks": int((per_task > 1).sum()),
+        "n_items": int(items[per_task.index[per_task > 1]].nunique()),
         "missing": None,
     }
     if not counts["n_labels"]:
@@ -124,19 +130,13 @@ def _coefficients(
     own: pd.DataFrame, question: str, items: pd.Series, draws: int, seed: int
 ) -> dict:
     """Alpha, Fleiss' κ and pairwise κ of the answers to one question."""
-    value = "value" if question == _WEIGHTED else "code"
-    table = own.pivot(index="annotator", columns="unit", values=value)
-    ratings = table.to_numpy(dtype=float)
-    groups = items[table.columns].to_numpy(dtype=object)
-    alpha = {}
-    for level in _LEVELS[question]:
-        low, high = alpha_interval(ratings, groups, level, draws, seed)
-        one = krippendorff_alpha(ratings, level)
-        alpha[level] = {"alpha": one, "low": low, "high": high}
+    table, groups = _wide(own, "value" if question == _WEIGHTED else "code", items)
+    ratings = table.to_numpy()
     pairs, n_pairs = pairwise_kappa(ratings, weighted=question == _WEIGHTED)
     named = pairs.assign(**{side: table.index[pairs[side]] for side in ("first", "second")})
+    levels = _LEVELS[question]
     return {
-        "alpha": alpha,
+        "alpha": {level: _alpha(table, groups, level, draws, seed) for level in levels},
         "fleiss": fleiss_kappa(ratings)._asdict(),
         "pairwise_kappa": {
             "weights": "linear" if question == _WEIGHTED else "none",
@@ -145,6 +145,18 @@ def _coefficients(
             "pairs": named.to_dict("records"),
         },
     }
+
+
+def _wide(own: pd.DataFrame, value: str, items: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
+    """Answers, annotators by units, and the items of the units."""
+    table = own.pivot(index="annotator", columns="unit", values=value).astype("float64")
+    return table, items[table.columns].to_numpy(dtype=object)
+
+
+def _alpha(table: pd.DataFrame, groups: np.ndarray, level: str, draws: int, seed: int) -> dict:
+    ratings = table.to_numpy()
+    low, high = alpha_interval(ratings, groups, level, draws, seed)
+    return {"alpha": krippendorff_alpha(ratings, level), "low": low, "high": high}
 
 
 def _errors(annotations: pd.DataFrame, question: str) -> dict:

@@ -6,13 +6,13 @@ Label Studio shows a task's data as text: ``Text`` with ``valueType="text"`` esc
 """
 
 import csv
-import re
 from pathlib import Path
 
 import pandas as pd
 import typst
 
 from expression_leakage.labelling.tasks import SHEETS
+from expression_leakage.render.formats import no_formula
 from expression_leakage.tables import write_json, write_text
 
 _RATING = """\
@@ -59,21 +59,16 @@ _PAIR = """\
 
 LABEL_STUDIO_CONFIG = {"rating": _RATING, "pair": _PAIR}
 
-# A spreadsheet runs such a cell as a formula; white space before the sign does not stop them all.
-_FORMULA = re.compile(r"[\t\r]|\s*[=+\-@]")
-
 
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a CSV that a spreadsheet opens as it is meant: UTF-8 with a mark, no formulas.
 
     The byte order mark is what makes Excel read UTF-8. A text cell that a spreadsheet would take
-    for a formula (it begins with ``=``, ``+``, ``-``, ``@``, tab or carriage return) gets a
-    leading apostrophe. Every cell is quoted, so that line breaks stay inside their cell.
+    for a formula is neutralised; see `render.formats.no_formula`. Every cell is quoted, so that
+    line breaks stay inside their cell.
     """
     safe = frame.apply(
-        lambda column: column.map(
-            lambda cell: "'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell
-        )
+        lambda column: column.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
     )
     text = safe.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")
     write_text(path, "\ufeff" + text)

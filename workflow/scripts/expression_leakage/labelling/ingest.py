@@ -6,6 +6,7 @@ understood stops the run, and a row that cannot is set aside with its reason.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,15 @@ from expression_leakage.tables import ANNOTATIONS, LABELS, content_hash
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
 _VALUES = {"test": 1.0, "control": -1.0, "neither": 0.0}
 _REJECTED = ["source_file", "source_row", "task_id", "reason", "raw"]
-_LONGEST = 80
+_LONGEST = 20  # answers and ids are no longer; what is may be free text, with names in it
+_ENDINGS = {".csv", ".json", ".jsonl", ".tsv", ".txt"}
+_NAMELESS = frozenset(
+    {"adjudicate", "adjudicated", "all", "and", "annotation", "annotations", "argilla",
+     "at", "copy", "csv", "doccano", "export", "exported", "final", "hub", "json", "jsonl",
+     "label", "labels", "new", "of", "old", "pair", "pairs", "part", "project", "rating",
+     "ratings", "records", "results", "round", "settled", "studio", "task", "tasks", "tsv",
+     "txt"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,18 +42,23 @@ class Ingested:
     annotations
         Rows of the ANNOTATIONS table: every usable answer to every task.
     labels
-        Rows of the LABELS table: the usable ratings of study tasks, adjudicated ones included.
+        Rows of the LABELS table: the usable ratings of study tasks without a mitigation,
+        adjudicated ones included. What claims and thresholds rest on.
     rejected
         Columns source_file, source_row, task_id, reason and raw (what the row said, as JSON).
     report
         Counts of rows, labels and rejected rows by reason: in all, and for each file. A label is
         a row that can be used, of whatever kind and role.
+    files
+        Label files by what tables and reports call them. It belongs in neither: a file may be
+        called after a person.
     """
 
     annotations: pd.DataFrame
     labels: pd.DataFrame
     rejected: pd.DataFrame
     report: dict
+    files: dict[str, Path]
 
 
 def ingest(
@@ -71,7 +85,7 @@ def ingest(
         well counts as one of these only.
     min_checks_passed
         Least share of the attention checks they answered that annotators must pass, in [0, 1].
-        Those who answered none are kept.
+        Those who answered fewer than `judge.LEAST_CHECKS` are kept.
 
     Returns
     -------
@@ -91,8 +105,9 @@ def ingest(
     rows["source_file"] = rows["file"].map(dict(enumerate(shown))).astype("str")
     good = rows[rows["reason"] == ""]
     return Ingested(
-        _annotations(good), _labels(good, key), _rejected(rows), _report(rows, files, shown)
-    )
+        _annotations(good), _labels(good, key), _rejected(rows), _report(rows, files, shown),
+        {name: file.path for name, file in zip(shown, files, strict=True)},
+    )  # fmt: skip
 
 
 def split(
@@ -127,15 +142,29 @@ def split(
 
 
 def _shown_names(files: list[LabelFile], salt: str) -> list[str]:
-    """How tables and reports call the files, one by one: a name that tells who it was is hashed."""
+    """How tables and reports call the files, one by one.
+
+    People call files and folders after annotators, and no rule tells a name from other words, so
+    a part of a path is shown only if none of its words can name anybody; else its hash is.
+    """
     shown = []
     for file in files:
-        parts = [*file.path.parts[:-1], file.path.stem, file.path.suffix]
-        *folders, stem, suffix = (pseudonym(one, salt) if "@" in one else one for one in parts)
-        stem = pseudonym(file.person, salt) if file.person else stem
-        name = Path(*folders, stem + suffix).as_posix().encode("utf-8", "replace").decode()
+        path = file.path
+        parts = path.parts[-2:] if path.is_absolute() else path.parts
+        ending = path.suffix if path.suffix.lower() in _ENDINGS else ""
+        stem = parts[-1].removesuffix(ending)
+        stem = pseudonym(file.person, salt) if file.person else _shown_part(stem, salt)
+        name = "/".join([*(_shown_part(one, salt) for one in parts[:-1]), stem + ending])
         shown.append(f"{name} ({len(shown) + 1})" if name in shown else name)
     return shown
+
+
+def _shown_part(part: str, salt: str) -> str:
+    """Part of a path, or its hash where one of its words may name somebody."""
+    text = part.encode("utf-8", "replace").decode()  # not all names of files are text
+    untimed = re.sub(r"(?<=\d)[tz](?![a-z])", "", text.lower())  # 2025-01-01T10:00Z
+    words = re.findall(r"[a-z]+|[^\x20-\x7e]", untimed)
+    return text if _NAMELESS.issuperset(words) else pseudonym(text, salt)
 
 
 def _annotations(good: pd.DataFrame) -> pd.DataFrame:
@@ -161,6 +190,7 @@ def _labels(good: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     )
     known = [name for name in LABELS.columns if name in key and name not in ratings]
     labels = ratings.merge(key[["task_id", *known]], on="task_id", validate="many_to_one")
+    labels = labels[labels["mitigation"] == "none"]
     labels = labels.astype({"sample": "int64"})[LABELS.columns]
     return labels.sort_values(list(LABELS.key), ignore_index=True)
 
@@ -188,11 +218,10 @@ def _raw(rows: pd.DataFrame) -> list[str]:
 
 
 def _redact(text: str) -> str:
-    """The beginning of a text, by whole words, with e-mail addresses blanked."""
-    words = text[:_LONGEST].split()
+    """A short text with e-mail addresses blanked; of a longer one, its length."""
     if len(text) > _LONGEST:
-        words[-1:] = ["…"]
-    return " ".join("[e-mail]" if "@" in word else word for word in words)
+        return f"[{len(text)} characters]"
+    return " ".join("[e-mail]" if "@" in word else word for word in text.split())
 
 
 def _report(rows: pd.DataFrame, files: list[LabelFile], shown: list[str]) -> dict:

@@ -37,15 +37,19 @@ def _summary(found: Mapping) -> str:
     rejected = sum(found["rejected"].values())
     said = (
         f"{_n(found['rows'], 'row')} read = {_n(found['labels'], 'label')} + "
-        f"{_n(rejected, 'rejected row')}. The labels are of "
-        f"{_n(found['tasks'], 'task')} by {_n(found['annotators'], 'annotator')}"
+        f"{_n(rejected, 'rejected row')}. The labels are of {_n(found['tasks'], 'task')}"
     )
+    by = f"by {_n(found['annotators'], 'annotator')}"
     if found["adjudicated"]:
-        said += f", {found['adjudicated']} of them adjudicated"
+        own = found["labels"] - found["adjudicated"]
+        said += f": {_n(own, 'label')} {by}, {_n(found['adjudicated'], 'adjudicated label')}"
+    else:
+        said += f" {by}"
     if found["annotators_excluded"]:
         said += f"; {_n(found['annotators_excluded'], 'annotator')} failed the attention checks"
     if found["unreadable_seconds"]:
-        said += f"; in {found['unreadable_seconds']} the time on task could not be read"
+        unread = _n(found["unreadable_seconds"], "label")
+        said += f"; in {unread} the time on task could not be read"
     return said + "."
 
 

@@ -29,6 +29,8 @@ REASONS = {
     "failed checks": "the annotator passed too few of the attention checks",
 }
 
+# Of fewer checks the share that was passed says too little: one slip would fail an annotator.
+LEAST_CHECKS = 3
 BROKEN = ["malformed", "wrong number of cells"]
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
 _KEY = ["unit", "kind", "role", "flipped", "expected"]
@@ -55,6 +57,7 @@ def judge(
         Key of the hash that stands for an annotator.
     min_checks_passed
         Least share of the attention checks they answered that annotators must pass, in [0, 1].
+        Those who answered fewer than `LEAST_CHECKS` (3) are kept.
 
     Returns
     -------
@@ -176,10 +179,11 @@ def _resolve(rows: pd.DataFrame, among: pd.Series, same: list[str]) -> None:
 
 
 def _inattentive(rows: pd.DataFrame, least: float) -> list[str]:
-    """Annotators who passed less than that share of the checks they answered."""
+    """Annotators who passed less than that share of the checks they answered, being enough."""
     checks = rows[rows["role"] == "check"]
     answer = checks["sentiment"].where(checks["kind"] == "rating", checks["preference"])
     expected = checks["expected"].astype("str").str.split("|")  # without checks of no type
     passed = [said in labels for said, labels in zip(answer, expected, strict=True)]
-    share = pd.Series(passed, checks.index, dtype="float64").groupby(checks["annotator"]).mean()
-    return share.index[share < least].tolist()
+    by_person = pd.Series(passed, checks.index, dtype="float64").groupby(checks["annotator"])
+    failed = (by_person.size() >= LEAST_CHECKS) & (by_person.mean() < least)
+    return failed.index[failed].tolist()

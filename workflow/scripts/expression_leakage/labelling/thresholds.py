@@ -21,7 +21,7 @@ from expression_leakage.tables import POLARITIES, THRESHOLDS, read_table
 
 # A resample lacks all four with a probability below e⁻⁴, 2 %, of however many items they are four.
 # Such a resample has no threshold and is left out of the interval.
-MIN_ITEMS, MIN_OF_EACH = 6, 4
+MIN_ITEMS, MIN_OF_EACH = 10, 4
 _CONTROL = ["model", "control_prompt_id", "control_sample"]
 _SAYS = {"epsilon": "leaking pairs", "tau": "charged continuations"}
 
@@ -106,8 +106,9 @@ def read_calibrated(paths: Sequence[str | Path]) -> dict[str, Law]:
     Returns
     -------
     dict
-        By scorer, the configured threshold in the place of one without a value; empty without a
-        file.
+        By scorer; empty without a file. A quantity has the fitted values of both polarities, or
+        the configured one for both: with a fitted value beside a configured one, negative minus
+        positive would depend on which polarity had labels enough.
 
     Raises
     ------
@@ -117,7 +118,8 @@ def read_calibrated(paths: Sequence[str | Path]) -> dict[str, Law]:
     if not paths:
         return {}
     table = read_table(paths, THRESHOLDS)
-    table["value"] = table["value"].fillna(table["configured"])
+    fitted = table["value"].notna().groupby([table["scorer"], table["quantity"]]).transform("all")
+    table["value"] = table["value"].where(fitted, table["configured"])
     return {
         scorer: {
             quantity: part.set_index("polarity")["value"].to_dict()

@@ -16,7 +16,8 @@ _LATEX = {
     MINUS: "$-$", MISSING: "--", "×": r"$\times$", "±": r"$\pm$",
 }  # fmt: skip
 _MARKDOWN = re.compile(r"([\\`*_|<>&~#!])")
-_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+# A spreadsheet runs such a cell as a formula; white space before the sign does not stop them all.
+_FORMULA = re.compile(r"[\t\r]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -99,10 +100,15 @@ def markdown_escape(text: str) -> str:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """A table of a frame of strings; a cell that would be a formula gets a leading apostrophe."""
-    return frame.map(_no_formula).to_csv(index=False, lineterminator="\n")
+    return frame.map(no_formula).to_csv(index=False, lineterminator="\n")
 
 
-def _no_formula(cell: str) -> str:
+def no_formula(cell: str) -> str:
+    """A cell that a spreadsheet shows as text: one it would run as a formula gets an apostrophe.
+
+    Such a cell begins with ``=``, ``+``, ``-`` or ``@``, full-width forms included, or with tab or
+    carriage return.
+    """
     return "'" + cell if _FORMULA.match(cell) else cell
 
 

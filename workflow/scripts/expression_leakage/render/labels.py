@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from expression_leakage.labelling.agreement import LEAST_ITEMS
 from expression_leakage.render.formats import MISSING, interval, number
 from expression_leakage.scoring.gold import ALL, SECOND_READING
 
@@ -13,16 +14,21 @@ CAPTIONS = {
     " compared with the mean of the readings; recall is the share of the texts of a class, by the"
     f" readings, that the scorer puts into it. Row '{SECOND_READING}': the second against the first"
     " alone, as a yardstick; the two readings are not those of independent people. Rows of a kind"
-    " of text are the primary scorer's. Intervals are 95 %, clustered by stem.",
+    " of text are the primary scorer's. Intervals are 95 %, over texts; where these"
+    " are few, or all fare alike, there is none.",
     "labels": "What people's labels are worth. n is tasks answered, in the row of all annotators"
-    " and all questions once for each annotator; shared ones have two annotators or more. α is"
-    " Krippendorff's, of interval level for sentiment, else nominal, with 95 % intervals clustered"
-    " by item; Fleiss' κ is nominal. Same again: tasks shown twice that the same person answered"
-    " alike. Annotators are keyed hashes.",
+    " and all questions once for each annotator; rows of annotators count attention checks and"
+    " second showings, rows of questions do not. Shared tasks have two annotators or more; items"
+    " are those of shared tasks, in a scorer's row those of decided pairs. α is Krippendorff's, of"
+    " interval level for sentiment, else nominal, with 95 % intervals clustered by item, none of"
+    f" fewer than {LEAST_ITEMS}; Fleiss' κ is nominal. Same again: tasks shown twice that"
+    " the same person answered alike. Annotators are keyed hashes.",
     "thresholds": "ε and τ at which each scorer decides as people do, fitted to labels that are"
-    " set aside and used for no claim. Configured values are on people's scale. Balanced accuracy"
-    " is that on the other labels. Brackets hold the middle 95 % of bootstrap resamples of items:"
-    " the spread of such thresholds, not a bound on a true one.",
+    " set aside and used for no claim. Where the configuration applies them, they take the"
+    " configured ones' place on the scorer's side, over all items: both polarities' or neither."
+    " Configured values are on people's scale. Balanced accuracy is that on the other labels."
+    " Brackets hold the middle 95 % of bootstrap resamples of items: the spread"
+    " of such thresholds, not a bound on a true one.",
 }
 _SYMBOLS = {"epsilon": "ε, tie", "tau": "τ, charged"}
 
@@ -89,9 +95,8 @@ def _scorer_row(pairs: dict) -> dict[str, str]:
     both = pairs["accuracy"]["both"]
     share = interval(*map(both.get, ("accuracy", "low", "high")), digits=2)
     note = f"prefers what people prefer: {share} of {pairs['n_decided']} decided pairs"
-    return _labels_row(
-        {"Annotator": "scorer", "Question": "preference", "n": str(pairs["n_pairs"]), "Note": note}
-    )
+    counts = {"n": str(pairs["n_pairs"]), "Items": str(both["n_items"])}
+    return _labels_row({"Annotator": "scorer", "Question": "preference", "Note": note} | counts)
 
 
 def _question_row(question: str, counts: dict, agreement: dict, together: dict) -> dict[str, str]:
@@ -103,6 +108,7 @@ def _question_row(question: str, counts: dict, agreement: dict, together: dict) 
             "Question": question,
             "n": str(counts["n_tasks"]),
             "Shared": str(counts["n_shared_tasks"]),
+            "Items": str(counts["n_items"]),
             "α": interval(*map(alpha.get, ("alpha", "low", "high")), digits=2),
             "Fleiss κ": number(agreement["fleiss"].get(question, {}).get("kappa"), 2),
             "Same again": _same_again(together, question),
@@ -137,8 +143,8 @@ def _of(part: int, whole: int) -> str:
 
 def _labels_row(cells: dict[str, str]) -> dict[str, str]:
     columns = (
-        "Annotator", "Question", "n", "Shared", "α", "Fleiss κ", "Same again", "Checks passed",
-        "Seconds a task, median",
+        "Annotator", "Question", "n", "Shared", "Items", "α", "Fleiss κ", "Same again",
+        "Checks passed", "Seconds a task, median",
     )  # fmt: skip
     return dict.fromkeys(columns, MISSING) | {"Note": ""} | cells
 

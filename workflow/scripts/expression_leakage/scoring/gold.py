@@ -157,6 +157,7 @@ def gold_agreement(
         [0, 1].
     draws, seed
         Of the bootstrap, which resamples stems: texts that continue one stem are not independent.
+        In the repository's gold set every text has a stem of its own.
 
     Returns
     -------

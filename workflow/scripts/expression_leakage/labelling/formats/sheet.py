@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from expression_leakage.labelling.tasks import QUESTIONS, SHEETS
 
 _KNOWN = {column for columns in SHEETS.values() for column in columns}
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
+# Excel's habit: a first line that names the delimiter, and is no part of the table.
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE)
 
 
 def table_rows(path: Path, text: str) -> tuple[str, list[Row]]:
@@ -45,15 +48,19 @@ def table_rows(path: Path, text: str) -> tuple[str, list[Row]]:
 
 def _table(path: Path, text: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Header, in lower case, and the numbered rows that hold something."""
+    named = _SEPARATOR.match(text)
+    skipped = 1 if named else 0
+    text = text[named.end() :] if named else text
     # Spreadsheets in many languages write semicolons, and call the file CSV all the same.
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = named[1] if named else max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header, *table = list(reader)
+        header, *table = list(reader) or [[]]
     except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
+        where = f"{path}, line {reader.line_num + skipped}"
         raise InputError(where, f"truncated or broken CSV: {error}", "save it again") from error
-    held = ((n, cells) for n, cells in enumerate(table, start=2) if any(map(str.strip, cells)))
+    numbered = enumerate(table, start=2 + skipped)
+    held = ((n, cells) for n, cells in numbered if any(map(str.strip, cells)))
     return [name.strip().lower() for name in header], held
 
 
