@@ -211,7 +211,8 @@ def test_sheets_to_adjudicate_are_blind_and_keep_the_order_of_tasks():
         ["r1", "-2, 0, 1 | can't tell, no, yes"],
     ]
     assert rating["text"].tolist() == ["its text"] * 2
-    assert rating[["sentiment", "explained", "annotator"]].isna().all(axis=None)
+    assert rating[["sentiment", "explained"]].isna().all(axis=None)
+    assert set(rating["annotator"]) == {"adjudicator"}
     assert list(pair.columns) == [
         "task_id", "stem", "first", "second", "preference", "seconds", "annotator", "said",
     ]  # fmt: skip

@@ -181,8 +181,8 @@ def disagreements(
     Returns
     -------
     dict
-        By kind, in the order of `tasks`: the columns of the sheet, still to be filled in, and
-        ``said``: the answers, sorted within each question, so that they do not tell who gave
+        By kind, in the order of `tasks`: the columns of the sheet, answers still to be filled in
+        by one called ``adjudicator``, and ``said``: the answers, sorted within each question, so that they do not tell who gave
         which; of pairs in the words of the sheet, ``first`` and ``second``.
     """
     wanted = set(disputed(annotations)["unit"])
@@ -199,7 +199,8 @@ def disagreements(
     for kind, rows in tasks.items():
         sheet = rows[rows["task_id"].isin(wanted)].reindex(columns=list(SHEETS[kind]))
         each = [sheet["task_id"].map(joined[question]) for question in QUESTIONS[kind]]
-        sheets[kind] = sheet.assign(said=each[0].str.cat(each[1:], sep=" | "))
+        said_of = each[0].str.cat(each[1:], sep=" | ")
+        sheets[kind] = sheet.assign(annotator="adjudicator", said=said_of)
     return sheets
 
 
