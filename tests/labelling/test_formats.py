@@ -114,7 +114,7 @@ def zipped():
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
         (gzip.compress(b"[]"), "a gzip archive — unpack"),
         ("task_id,text\n".encode("utf-16"), "UTF-16 — save the sheet as 'CSV UTF-8'"),
-        ("task_id,text\nt0,é\n".encode("latin-1"), r"not UTF-8 text \(byte 16\)"),
+        ("task_id,text\nt0,é\n".encode("latin-1"), r"not UTF-8 text \(line 2\)"),
         ("task_id,annotator\n".encode("utf-16-le"), "binary data"),
         (b"one,two\n1,2\n", "holds no labels"),
         (b"<html>Log in</html>", "holds no labels"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_files import EMAIL, LAST, SALT, TIME, key, planted, row, sheet, take
+from label_files import EMAIL, LAST, SALT, TIME, key, planted, row, sheet, shown, take
 
 from expression_leakage.errors import InputError
 from expression_leakage.labelling.export import write_csv
@@ -111,10 +111,31 @@ def test_a_file_whose_name_is_no_text_is_read(monkeypatch, tmp_path):
     assert list(got.files.values()) == paths
 
 
-def test_an_error_names_the_file_as_it_is_called(tmp_path):
-    with pytest.raises(InputError, match=r"Bob Builder\.csv: is empty"):
-        (tmp_path / "Bob Builder.csv").write_text("")
-        take(tmp_path / "Bob Builder.csv")
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (b"", 1, "is empty — export or save it again, or remove it"),
+        (b"task_id,sentiment,explained,annotator\nt0,1,no,J\xf6rg\n", 2, "not UTF-8 text"),
+        (b'{"label": ["1"]}\n{"label": ["2"', 2, "truncated or broken JSON"),
+        (b"PK\x03\x04 and so on", 1, "an Excel workbook or a zip archive — save the sheet as CSV"),
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_set_aside_whole(tmp_path, content, line, said):
+    bad, good = tmp_path / "Bob line 7.csv", sheet(tmp_path / "ratings.csv", row())
+    bad.write_bytes(content)
+    got = take(bad, good)
+    assert got.rejected[["source_row", "reason"]].to_numpy().tolist() == [[line, "unreadable file"]]
+    assert "Bob" not in json.dumps(got.report)
+    assert got.report["files"][shown(got, bad)]["format"] == "unreadable"
+    (warning,) = got.report["warnings"]
+    assert warning.startswith(f"{shown(got, bad)}: ")
+    assert said in warning
+    assert got.report["labels"] == 1
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.csv: no such file"):
+        take(tmp_path / "absent.csv")
 
 
 def test_of_a_long_rejected_answer_or_id_only_its_length_is_kept(tmp_path):
@@ -185,15 +206,11 @@ RECORD = st.one_of(
 )  # fmt: skip
 
 
-def ingested_or_refused(path, adjudicated):
-    """Every file is either read, nothing lost, or refused in one line that names it."""
+def ingested(path, adjudicated):
+    """Every file is read, nothing lost, or set aside whole with one line that says why."""
     given = () if adjudicated else (path,)
-    try:
-        got = take(*given, adjudicated=[path] if adjudicated else [], least=0.5)
-    except InputError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
-        return
+    got = take(*given, adjudicated=[path] if adjudicated else [], least=0.5)
+    assert not any("\n" in warning for warning in got.report["warnings"])
     write_csv(path.with_name("rejected.csv"), got.rejected)
     written = {"looked_in": [], "ingest": json.loads(json.dumps(got.report)), "split": {"share": 0}}
     to_markdown(written).encode()
@@ -212,7 +229,7 @@ def test_records_of_any_shape_are_read_or_set_aside(
     path = tmp_path_factory.getbasetemp() / "garbled.json"
     text = "\n".join(map(json.dumps, records)) if in_lines else json.dumps(records)
     path.write_text(text, encoding="utf-8")
-    ingested_or_refused(path, adjudicated)
+    ingested(path, adjudicated)
 
 
 @pytest.fixture(scope="module")
@@ -239,4 +256,4 @@ def test_any_damage_to_a_file_is_noticed_or_costs_rows_only(
     low = int(where * len(whole))
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(whole[:low] + replacement + whole[low + length :])
-    ingested_or_refused(path, adjudicated=False)
+    ingested(path, adjudicated=False)

@@ -1,6 +1,8 @@
+import sys
+
 from expression_leakage.job import logged
 from expression_leakage.labelling.export import write_csv
-from expression_leakage.labelling.ingest import ingest, split
+from expression_leakage.labelling.ingest import UNREADABLE, ingest, split
 from expression_leakage.labelling.ingest_report import to_markdown
 from expression_leakage.labelling.people import annotator_salt
 from expression_leakage.tables import (
@@ -37,4 +39,7 @@ with logged(snakemake.log[0]) as log:
     write_table(found.annotations, ANNOTATIONS, output.annotations)
     for name, path in found.files.items():
         log.info("%s stands for %r", name, str(path))
+        if found.report["files"][name]["format"] == UNREADABLE:
+            said = found.report["files"][name]["warnings"][0]
+            sys.stderr.write(f"warning: {path} is set aside: {said}\n")
     log.info("%d labels, %d rows rejected", found.report["labels"], len(found.rejected))

@@ -12,7 +12,13 @@ class InputError(ValueError):
         What is wrong there.
     remedy
         What to do about it.
+
+    Attributes
+    ----------
+    what, remedy
+        As given.
     """
 
     def __init__(self, where: object, what: str, remedy: str):
         super().__init__(f"{where}: {what} — {remedy}")
+        self.what, self.remedy = what, remedy

@@ -182,8 +182,9 @@ def disagreements(
     -------
     dict
         By kind, in the order of `tasks`: the columns of the sheet, answers still to be filled in
-        by one called ``adjudicator``, and ``said``: the answers, sorted within each question, so that they do not tell who gave
-        which; of pairs in the words of the sheet, ``first`` and ``second``.
+        by one called ``adjudicator``, and ``said``: the answers, sorted within each question, so
+        that they do not tell who gave which; of pairs in the words of the sheet, ``first`` and
+        ``second``.
     """
     wanted = set(disputed(annotations)["unit"])
     said = answers(annotations[annotations["unit"].isin(wanted)])

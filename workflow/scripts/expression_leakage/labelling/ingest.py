@@ -1,8 +1,8 @@
 """Labels back from people: files of any format, checked row by row.
 
 Annotation tools validate nothing on the way in (two choices in a single choice, unknown labels and
-repeated annotations all get through), and neither does a spreadsheet. So a file that cannot be
-understood stops the run, and a row that cannot is set aside with its reason.
+repeated annotations all get through), and neither does a spreadsheet. So a row that cannot be
+understood, or a whole file, is set aside with its reason.
 """
 
 import json
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from expression_leakage.errors import InputError
 from expression_leakage.labelling.formats import LabelFile, read_labels
+from expression_leakage.labelling.formats.rows import Row
 from expression_leakage.labelling.judge import BROKEN, judge
 from expression_leakage.labelling.people import pseudonym
 from expression_leakage.labelling.tasks import QUESTIONS
@@ -21,6 +23,7 @@ from expression_leakage.tables import ANNOTATIONS, LABELS, content_hash
 
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
 _VALUES = {"test": 1.0, "control": -1.0, "neither": 0.0}
+UNREADABLE = "unreadable"  # the format of a file that cannot be understood
 _REJECTED = ["source_file", "source_row", "task_id", "reason", "raw"]
 _LONGEST = 20  # answers and ids are no longer; what is may be free text, with names in it
 _ENDINGS = {".csv", ".json", ".jsonl", ".tsv", ".txt"}
@@ -90,16 +93,18 @@ def ingest(
     Returns
     -------
     Ingested
-        Every row read either is a label or is in `rejected`.
+        Every row read either is a label or is in `rejected`. A file that cannot be understood
+        counts as one row, the line at fault as far as it is known; what is wrong with it, and the
+        remedy, is among the warnings.
 
     Raises
     ------
     InputError
-        A file cannot be understood; see `formats.read_labels`.
+        A file is missing.
     """
     settling = list(dict.fromkeys(map(Path, adjudicated)))
     given = [path for path in dict.fromkeys(map(Path, paths)) if path not in settling]
-    files = [read_labels(path) for path in (*given, *settling)]
+    files = [_read(path) for path in (*given, *settling)]
     rows = judge([file.rows for file in files], len(given), key, salt, min_checks_passed)
     shown = _shown_names(files, salt)
     rows["source_file"] = rows["file"].map(dict(enumerate(shown))).astype("str")
@@ -108,6 +113,18 @@ def ingest(
         _annotations(good), _labels(good, key), _rejected(rows), _report(rows, files, shown),
         {name: file.path for name, file in zip(shown, files, strict=True)},
     )  # fmt: skip
+
+
+def _read(path: Path) -> LabelFile:
+    """A file's rows, or the one row that stands for a file that cannot be understood."""
+    try:
+        return read_labels(path)
+    except InputError as error:
+        if not path.is_file():
+            raise
+        line = re.search(r"line (\d+)", str(error).removeprefix(str(path)))
+        row = Row(int(line[1]) if line else 1, reason="unreadable file")
+        return LabelFile(path, UNREADABLE, [row], (f"{error.what} — {error.remedy}",), "")
 
 
 def split(
@@ -228,7 +245,8 @@ def _report(rows: pd.DataFrame, files: list[LabelFile], shown: list[str]) -> dic
     by_file = {}
     for number, (file, name) in enumerate(zip(files, shown, strict=True)):
         own = rows[rows["file"] == number]
-        elsewhere = len(own) > 0 and own["reason"].isin(["another run", *BROKEN]).all()
+        foreign = own["reason"].isin(["another run", *BROKEN]).all()
+        elsewhere = len(own) > 0 and foreign and file.format != UNREADABLE
         lost = ["holds no task of this run"] if elsewhere else []
         facts = {"format": file.format, "warnings": [*file.warnings, *lost]}
         by_file[name] = facts | _counts(own)

@@ -14,6 +14,7 @@ from expression_leakage.labelling.people import pseudonym
 from expression_leakage.labelling.tasks import EXPLAINED, PREFERENCES, QUESTIONS
 
 REASONS = {
+    "unreadable file": "the whole file: see the warnings",
     "malformed": "the record or annotation is broken",
     "wrong number of cells": "the row has more or fewer cells than the header",
     "another run": "no task of the file is known: an export of another run or project",
@@ -31,7 +32,7 @@ REASONS = {
 
 # Of fewer checks the share that was passed says too little: one slip would fail an annotator.
 LEAST_CHECKS = 3
-BROKEN = ["malformed", "wrong number of cells"]
+BROKEN = ["unreadable file", "malformed", "wrong number of cells"]
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
 _KEY = ["unit", "kind", "role", "flipped", "expected"]
 

@@ -84,7 +84,8 @@ def _text(path: Path) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"not UTF-8 text (byte {error.start})"
+        line = content.count(b"\n", 0, error.start) + 1
+        what = f"not UTF-8 text (line {line})"
         raise InputError(path, what, "save the sheet as 'CSV UTF-8', or export JSON") from error
     if "\0" in text:
         raise InputError(path, "not text but binary data", "export or save it again, as text")
