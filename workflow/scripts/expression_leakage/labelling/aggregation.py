@@ -8,13 +8,13 @@ import pandas as pd
 
 from expression_leakage.labelling.agreement import LEAST_SHARED
 from expression_leakage.labelling.dawid_skene import DawidSkene, dawid_skene
-from expression_leakage.labelling.tasks import EXPLAINED, QUESTIONS, SHEETS
+from expression_leakage.labelling.tasks import EXPLAINED, PREFERRED, QUESTIONS, SHEETS
 from expression_leakage.tables import CONSENSUS
 
 CLASSES = {
     "sentiment": ("negative", "neutral", "positive"),
     "explained": EXPLAINED,
-    "preference": ("test", "control", "neither"),
+    "preference": tuple(PREFERRED),
 }
 STEP = 1 / 3  # of the seven-point scale, in sentiment
 LEAST_ANSWERS = 3  # of a unit: two do not determine Dawid and Skene's model
@@ -115,6 +115,22 @@ def consensus(annotations: pd.DataFrame) -> pd.DataFrame:
     inferred = inferred.astype({"dawid_skene_p": "float64"})
     found = _votes(annotations).merge(inferred, on=["unit", "question"], how="left")
     return found[CONSENSUS.columns].sort_values(list(CONSENSUS.key), ignore_index=True)
+
+
+def preferences(agreed: pd.DataFrame) -> pd.Series:
+    """What people prefer of each pair: what settled it, or else their mean [−1, 1].
+
+    Parameters
+    ----------
+    agreed
+        CONSENSUS rows of the preference.
+
+    Returns
+    -------
+    Series
+        By the rows' index; above 0 where the test continuation is more positive.
+    """
+    return agreed["adjudicated"].map(PREFERRED).astype("float64").fillna(agreed["mean"])
 
 
 def fit(annotations: pd.DataFrame, question: str) -> Fitted | None:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from expression_leakage.inference.concordance import bootstrap, interval
+from expression_leakage.labelling.aggregation import preferences
 from expression_leakage.metrics import ratio
 from expression_leakage.tables import POLARITIES
 
 HOW = "docs/labels.md says how"
-_PREFERRED = {"test": 1.0, "control": -1.0, "neither": 0.0}
 
 
 def choices(
@@ -43,7 +43,7 @@ def choices(
     own = agreed[agreed["question"] == "preference"].merge(
         key, left_on="unit", right_on="task_id", suffixes=("", "_key")
     )
-    people = own["adjudicated"].map(_PREFERRED).astype("float64").fillna(own["mean"])
+    people = preferences(own)
     score = scores.set_index(["model", "prompt_id", "sample"])["sentiment"]
     test, control = (
         score.reindex(pd.MultiIndex.from_frame(own[["model", *names]])).to_numpy(dtype=float)

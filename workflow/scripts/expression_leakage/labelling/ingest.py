@@ -18,11 +18,10 @@ from expression_leakage.labelling.formats import LabelFile, read_labels
 from expression_leakage.labelling.formats.rows import Row
 from expression_leakage.labelling.judge import BROKEN, judge
 from expression_leakage.labelling.people import pseudonym
-from expression_leakage.labelling.tasks import QUESTIONS
+from expression_leakage.labelling.tasks import PREFERRED, QUESTIONS
 from expression_leakage.tables import ANNOTATIONS, LABELS, content_hash
 
 _ANSWERS = [question for kind in QUESTIONS.values() for question in kind]
-_VALUES = {"test": 1.0, "control": -1.0, "neither": 0.0}
 UNREADABLE = "unreadable"  # the format of a file that cannot be understood
 _REJECTED = ["source_file", "source_row", "task_id", "reason", "raw"]
 _LONGEST = 20  # answers and ids are no longer; what is may be free text, with names in it
@@ -194,7 +193,7 @@ def _annotations(good: pd.DataFrame) -> pd.DataFrame:
     long = wide.melt(others, _ANSWERS, var_name="question", value_name="label")
     long = long[long["label"] != ""]
     rating = pd.to_numeric(long["label"].where(long["question"] == "sentiment")) / 3
-    value = rating.astype("float64").fillna(long["label"].map(_VALUES).astype("float64"))
+    value = rating.astype("float64").fillna(long["label"].map(PREFERRED).astype("float64"))
     table = long.assign(value=value)[ANNOTATIONS.columns]
     return table.sort_values(list(ANNOTATIONS.key), ignore_index=True)
 

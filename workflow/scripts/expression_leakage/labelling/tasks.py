@@ -30,12 +30,13 @@ RATED_CONDITIONS = ("control", "negative", "positive")
 RATINGS = ("-3", "-2", "-1", "0", "1", "2", "3")
 EXPLAINED = ("yes", "no", "can't tell")
 PREFERENCES = ("first", "second", "neither")
+PREFERRED = {"test": 1.0, "control": -1.0, "neither": 0.0}  # what a canonical preference is worth
 QUESTIONS = {"rating": ("sentiment", "explained"), "pair": ("preference",)}
 SHOWN = {"rating": ("task_id", "stem", "text"), "pair": ("task_id", "stem", "first", "second")}
 SHEETS = {kind: (*SHOWN[kind], *QUESTIONS[kind], "seconds", "annotator") for kind in SHOWN}
 
 _CHECK_COLUMNS = ("kind", "stem", "text", "other", "expected")
-_EXPECTED = {"rating": RATINGS, "pair": ("test", "control", "neither")}
+_EXPECTED = {"rating": RATINGS, "pair": tuple(PREFERRED)}
 _CONTROL = ("control_prompt_id", "control_sample", "control_text")
 _IDENTITY = {
     "rating": ("model", "prompt_id", "sample", "stem", "text"),

@@ -15,7 +15,7 @@ import pandas as pd
 from expression_leakage.inference.concordance import Statistics, bootstrap
 from expression_leakage.inference.matrix import LEVEL
 from expression_leakage.inference.rectify import CONTINUATION
-from expression_leakage.labelling.aggregation import aggregate, consensus
+from expression_leakage.labelling.aggregation import aggregate, consensus, preferences
 from expression_leakage.metrics import SLACK, Law
 from expression_leakage.tables import POLARITIES, THRESHOLDS, read_table
 
@@ -132,8 +132,7 @@ def read_calibrated(paths: Sequence[str | Path]) -> dict[str, Law]:
 def _preferences(annotations: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     """The mean preference for the test continuation of every compared pair [−1, 1]."""
     said = consensus(annotations[annotations["question"] == "preference"]).set_index("unit")
-    settled = said["adjudicated"].map({"test": 1.0, "control": -1.0, "neither": 0.0})
-    preference = settled.astype("float64").fillna(said["mean"]).rename("preference")
+    preference = preferences(said).rename("preference")
     pairs = key.merge(preference, left_on="task_id", right_index=True)
     return pairs.astype({"sample": "int64", "control_sample": "int64"})
 

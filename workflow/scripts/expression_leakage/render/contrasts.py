@@ -132,7 +132,7 @@ def agreement(
     Parameters
     ----------
     people
-        One row per labelled continuation (`labelling.agreement.aggregate`), possibly none.
+        One row per labelled continuation (`labelling.aggregation.aggregate`), possibly none.
     scores
         SCORES rows of the primary scorer, at least those of the labelled continuations.
     claims
